@@ -1,0 +1,95 @@
+"""Undo the tricks that hide text from a classifier while a person still reads it.
+
+Works on single code points, so the result never depends on how a stream was cut into chunks:
+
+* invisible characters (zero-width, bidi controls, soft hyphen, control codes) are dropped;
+* Unicode tag characters and variation selectors used as a byte channel are decoded to the ASCII
+  that they smuggle, because a model can read them even where a person cannot;
+* full-width, mathematical, circled and other compatibility letters become plain ones (NFKC);
+* letters of other scripts that look like Latin ones (Unicode TS #39 confusables, letters only)
+  become Latin.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+_LOOKALIKES = str.maketrans(
+    # Cyrillic
+    "аАсСеЕіІјЈкКмМнНоОрРѕЅтТхХуУВЗбԁԛԜԝһҺӀӏгԍ"
+    # Greek
+    "ΑαΒΕεΖΗΙιΚκΜΝνΟοΡρΤτΥυΧχϲϳ"
+    # Latin letters outside ASCII, Armenian and Cherokee lookalikes
+    "ıɑɡɩɪʏʀɴʟʜցհոսօՏՍՕᎪᏴᏟᎠᎬᎻᎫᏦᏞᎷᏢᏒᏚᎢᏙᎳᏃ",
+    "aAcCeEiIjJkKmMhHoOpPsStTxXyYB3bdqWwhHIlrG"
+    "AaBEeZHIiKkMNvOoPpTtYuXxcj"
+    "iagiiyrnlhghnuoSUOABCDEHJKLMPRSTVWZ",
+)
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
+)
+_SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
+_TAGS = "\U000e0000-\U000e007f"
+#: Code points that carry no visible glyph and therefore no weight in a step's length.
+INVISIBLE = re.compile(f"[{_INVISIBLE}{_SELECTORS}{_TAGS}]")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_LATIN_LOOK = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff\u24b6-\u24e9]")
+_EMOJI_JOIN = re.compile("(?<=[\u2190-\u2bff\U0001f000-\U0001faff])[\u200d\ufe0e\ufe0f]+|[0-9#*]\ufe0f\u20e3")
+_WORD = re.compile(r"[^\W\d_]+")
+_ASCII_LETTER = re.compile("[A-Za-z]")
+_TAG_BASE, _SELECTOR_BASE = 0xE0000, 0xE00F0  # selector VS17 (U+E0100) stands for byte 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalised:
+    """Text as the classifier reads it, and how much of the original was in disguise."""
+
+    text: str
+    #: Characters of the original that were invisible, smuggled or in a letter's disguise.
+    disguised: int
+
+
+class _Fold(dict[int, str]):
+    """Code point -> replacement, computed once per code point."""
+
+    def __missing__(self, point: int) -> str:
+        self[point] = folded = _fold(point)
+        return folded
+
+
+def _fold(point: int) -> str:
+    char = chr(point)
+    if 0xE0020 <= point <= 0xE007E:
+        return chr(point - _TAG_BASE)
+    if 0xE0110 <= point <= 0xE016E:
+        return chr(point - _SELECTOR_BASE)
+    if INVISIBLE.match(char) or _CONTROL.match(char):
+        return ""
+    if 0xD800 <= point <= 0xDFFF:
+        return "\ufffd"
+    return unicodedata.normalize("NFKC", char).translate(_LOOKALIKES)
+
+
+_FOLD = _Fold()
+
+
+def normalise(text: str) -> Normalised:
+    """Return `text` without disguises; linear in its length, never raises."""
+    plain = text.isascii()
+    if plain and not _CONTROL.search(text):
+        return Normalised(text=text, disguised=0)
+    disguised = len(_CONTROL.findall(text)) if plain else _count_disguised(text)
+    return Normalised(text=text.translate(_FOLD), disguised=disguised)
+
+
+def _count_disguised(text: str) -> int:
+    """Disguised characters: what honest text in another script or with emoji has is not counted."""
+    honest = sum(len(m.group()) for m in _EMOJI_JOIN.finditer(text))
+    hidden = len(INVISIBLE.findall(text)) - min(honest, len(INVISIBLE.findall(text)))
+    lookalikes = sum(
+        sum(1 for c in word if not c.isascii() and c.translate(_LOOKALIKES).isascii())
+        for word in _WORD.findall(INVISIBLE.sub("", text))
+        if not word.isascii() and _ASCII_LETTER.search(word)
+    )
+    return hidden + len(_CONTROL.findall(text)) + len(_LATIN_LOOK.findall(text)) + lookalikes

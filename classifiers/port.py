@@ -1,0 +1,97 @@
+"""What the monitor asks of a classifier: text in, calibrated probabilities out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+#: A step's meaning, shape (dimensions,), float32.
+type Vector = npt.NDArray[np.float32]
+
+
+class Check(StrEnum):
+    """What a trace is judged for; a closed vocabulary."""
+
+    #: Intent to mislead users, developers, graders or overseers. Reads thinking and answer.
+    DECEPTION = "deception"
+    #: Working out harm, or working round safety rules or oversight. Reads thinking and answer.
+    DANGEROUS_REASONING = "dangerous_reasoning"
+    #: The answer is not what the thinking concluded. Reads the answer against the thinking.
+    MISMATCH = "mismatch"
+
+
+class Role(StrEnum):
+    """Whose words a step is. Tool calls count as answer."""
+
+    PROMPT = "prompt"
+    THINKING = "thinking"
+    ANSWER = "answer"
+
+
+class Thresholds(NamedTuple):
+    """Calibrated probabilities from which a check flags and blocks; 0 < flag <= block <= 1."""
+
+    flag: float
+    block: float
+
+
+class Pair(NamedTuple):
+    """A mismatch question: does `claim` (from the answer) say what `premise` (thinking) concluded?"""
+
+    premise: str
+    claim: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Which weights and which calibration produced a score; scores compare only when equal."""
+
+    model: str
+    calibration: str
+
+
+class HeadScores(NamedTuple):
+    """Calibrated probabilities that the trace up to and including a step shows each check."""
+
+    deception: float
+    dangerous_reasoning: float
+
+
+class Head(Protocol):
+    """The causal trace head of one trace: remembers the steps it has read."""
+
+    def read(self, role: Role, vector: Vector) -> HeadScores:
+        """Read the next step and score the trace so far. PROMPT steps are context only."""
+        ...
+
+
+class Classifier(Protocol):
+    """Two small encoders behind one interface. Implementations: `runtime.OnnxClassifier`, `fake`.
+
+    `encode` and `compare` are batched with the requests of every other trace. They raise
+    `errors.Overloaded` when the queue is full and `errors.ClassifierError` when a run fails.
+    A text's result does not depend on what it is batched with (within 1e-6).
+    """
+
+    identity: Identity
+    #: Thresholds that calibration recommends for each check.
+    thresholds: Mapping[Check, Thresholds]
+
+    async def encode(self, texts: Sequence[str]) -> list[Vector]:
+        """One vector per normalised step text, in order."""
+        ...
+
+    def head(self) -> Head:
+        """A fresh head for a new trace."""
+        ...
+
+    async def compare(self, pairs: Sequence[Pair]) -> list[float]:
+        """Calibrated probability of mismatch per pair, in order."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish what is running, drop what is queued, free the sessions."""
+        ...
