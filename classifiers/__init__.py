@@ -1,0 +1,1 @@
+"""Text to calibrated scores: normalisation, steps, encoders, batching, training."""

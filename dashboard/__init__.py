@@ -1,0 +1,1 @@
+"""The reviewers' console and the HTTP API behind it."""

@@ -1,0 +1,1 @@
+"""The road from a model response to a recorded decision."""

@@ -1,0 +1,230 @@
+"""The words of the monitor: what it reads, what it concludes, what it keeps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum, StrEnum
+from itertools import groupby
+
+from classifiers.port import Check, Role
+
+__all__ = [
+    "Assessment",
+    "Channel",
+    "Check",
+    "Decision",
+    "Delta",
+    "Evidence",
+    "Frame",
+    "Mode",
+    "Part",
+    "Role",
+    "Status",
+    "Step",
+    "Trace",
+    "Verdict",
+    "Versions",
+]
+
+
+class Channel(StrEnum):
+    """Where in a response a text stands."""
+
+    THINKING = "thinking"
+    ANSWER = "answer"
+    #: Names and arguments of tool calls: judged like the answer.
+    TOOL_CALL = "tool_call"
+
+    @property
+    def role(self) -> Role:
+        """How the classifiers read this channel."""
+        return Role.THINKING if self is Channel.THINKING else Role.ANSWER
+
+
+class Decision(IntEnum):
+    """What becomes of a response. Ordered; combining is `max`, evidence never lowers it."""
+
+    ALLOW = 0
+    FLAG = 1
+    BLOCK = 2
+
+
+class Mode(StrEnum):
+    """What a client may see before the verdict."""
+
+    #: Everything passes at once; decisions are only recorded. Gates nothing.
+    OBSERVE = "observe"
+    #: Each piece of text waits until the step that it belongs to is judged.
+    HOLD = "hold"
+    #: Nothing passes before the whole verdict.
+    BUFFER = "buffer"
+
+
+class Status(Enum):
+    """Whether a check could be made; "could not judge" is a value, never a missing score."""
+
+    SCORED = "scored"
+    UNSCORED = "unscored"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """One piece of the text of a response."""
+
+    #: Index in the response's `choices`; 0 where the protocol has no choices.
+    choice: int = 0
+    channel: Channel
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """A piece of a response on the wire with the text in it; the unit that is held or released."""
+
+    #: The bytes as they came: joining the frames of a response gives the response.
+    raw: bytes
+    deltas: tuple[Delta, ...] = ()
+    #: Why the text in it could not be read, if so: the response is then UNSCORED.
+    problem: str | None = None
+    #: The protocol's last word on this response, such as `data: [DONE]`.
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Contiguous text of one channel."""
+
+    channel: Channel
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """One model response under judgement."""
+
+    trace_id: str
+    #: In the order in which the model wrote them; neighbours differ in channel.
+    parts: tuple[Part, ...]
+    #: What the model was asked: system and last user turns, bounded; context for the classifiers.
+    prompt: str = ""
+    #: The model's name as the server reports it.
+    model: str = ""
+    tenant: str = ""
+    #: Groups the turns of a conversation for a reviewer.
+    conversation_id: str = ""
+    #: Index in the response's `choices`.
+    choice: int = 0
+    #: Why part of the response could not be read, if so.
+    problem: str | None = None
+
+    @property
+    def thinking(self) -> str:
+        """All thinking, in order."""
+        return self.text(Channel.THINKING)
+
+    @property
+    def answer(self) -> str:
+        """All answer text, in order, without tool calls."""
+        return self.text(Channel.ANSWER)
+
+    def text(self, channel: Channel) -> str:
+        """All text of `channel`: what the offsets of its steps refer to."""
+        return "".join(p.text for p in self.parts if p.channel is channel)
+
+
+def coalesce(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Join neighbours of the same channel and drop empty parts: chunking disappears."""
+    grouped = groupby((p for p in parts if p.text), key=lambda p: p.channel)
+    return tuple(Part(channel=c, text="".join(p.text for p in g)) for c, g in grouped)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A contiguous piece of thinking or answer: what is scored and highlighted."""
+
+    #: Position among all steps of the trace.
+    index: int
+    channel: Channel
+    #: Code point offsets in the text of this channel (`Trace.text(channel)[start:end]`).
+    start: int
+    end: int
+    #: Normalised text as the classifier read it; not stored.
+    text: str = field(repr=False)
+    #: Characters that were in disguise (see `classifiers.normalise`).
+    disguised: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepScores:
+    """Calibrated probabilities after reading a step; None where a check does not read it."""
+
+    step: Step
+    scores: Mapping[Check, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A step that made a check cross its flag threshold."""
+
+    channel: Channel
+    start: int
+    end: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """One check on one trace."""
+
+    check: Check
+    status: Status
+    #: Calibrated probability that the trace shows the check: the highest of its steps.
+    #: None exactly when UNSCORED.
+    probability: float | None
+    #: Why it is UNSCORED, or why a score of 0 needed no model ("no answer to compare"); else "".
+    reason: str = ""
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """Everything that produced a verdict; scores compare only between equal ones."""
+
+    subtext: str
+    model: str
+    calibration: str
+    policy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was concluded about a trace, and by what."""
+
+    verdict_id: str
+    trace_id: str
+    decision: Decision
+    mode: Mode
+    #: One per check, in the order of `Check`.
+    assessments: tuple[Assessment, ...]
+    steps: tuple[StepScores, ...]
+    versions: Versions
+    #: UTC, ISO 8601 with milliseconds and `Z`.
+    created_at: str
+    #: Milliseconds per stage: `queue_and_infer`, `total`.
+    timings_ms: Mapping[str, float]
+    #: True when the policy let a response pass that could not be judged.
+    failed_open: bool = False
+
+    @property
+    def disguised(self) -> int:
+        """Characters of the trace that were in disguise."""
+        return sum(s.step.disguised for s in self.steps)
+
+    @property
+    def unscored(self) -> str | None:
+        """Why a check could not be made, or None when all were."""
+        reasons = (a.reason for a in self.assessments if a.status is Status.UNSCORED)
+        return next(reasons, None)
+
+    def probability(self, check: Check) -> float | None:
+        """The probability of `check`, or None when it is UNSCORED."""
+        return next(a.probability for a in self.assessments if a.check is check)

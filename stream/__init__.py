@@ -1,0 +1,1 @@
+"""The doors: sidecar proxy, command line, batch."""
