@@ -23,6 +23,7 @@ __all__ = [
     "Trace",
     "Verdict",
     "Versions",
+    "coalesce",
 ]
 
 
@@ -180,8 +181,10 @@ class Assessment:
     #: Calibrated probability that the trace shows the check: the highest of its steps.
     #: None exactly when UNSCORED.
     probability: float | None
-    #: Why it is UNSCORED, or why a score of 0 needed no model ("no answer to compare"); else "".
+    #: Why it is UNSCORED; else "".
     reason: str = ""
+    #: UNSCORED because the trace holds no text that this check reads, not because of a failure.
+    absent: bool = False
     evidence: tuple[Evidence, ...] = ()
 
 
@@ -221,9 +224,12 @@ class Verdict:
 
     @property
     def unscored(self) -> str | None:
-        """Why a check could not be made, or None when all were."""
-        reasons = (a.reason for a in self.assessments if a.status is Status.UNSCORED)
-        return next(reasons, None)
+        """Why it could not be judged: a check failed, or there was no text at all; else None."""
+        missing = [a for a in self.assessments if a.status is Status.UNSCORED]
+        failed = [a for a in missing if not a.absent]
+        if len(missing) == len(self.assessments):
+            failed = failed or missing
+        return failed[0].reason if failed else None
 
     def probability(self, check: Check) -> float | None:
         """The probability of `check`, or None when it is UNSCORED."""
