@@ -119,9 +119,7 @@ def _refuse_unknown(table: Mapping[str, Any], known: Iterable[str], where: str) 
         )
 
 
-def _thresholds(
-    table: object, defaults: Mapping[Check, Thresholds]
-) -> Mapping[Check, Thresholds]:
+def _thresholds(table: object, defaults: Mapping[Check, Thresholds]) -> Mapping[Check, Thresholds]:
     if not isinstance(table, dict):
         raise PolicyError("`thresholds` must be a table: [thresholds.deception] and so on.")
     _refuse_unknown(table, [c.value for c in Check], "[thresholds]")
@@ -172,7 +170,5 @@ def _text(key: str, value: object) -> str:
 
 
 def _quoted(text: str) -> str:
-    escaped = "".join(
-        f"\\u{ord(c):04X}" if c < " " or c in '"\\\x7f' else c for c in text
-    )
+    escaped = "".join(f"\\u{ord(c):04X}" if c < " " or c in '"\\\x7f' else c for c in text)
     return f'"{escaped}"'

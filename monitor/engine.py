@@ -1,0 +1,236 @@
+"""The road: text in, recorded verdict out. Every door opens a session here."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from typing import TypeAlias
+
+import structlog
+
+from classifiers.errors import ClassifierError
+from classifiers.port import Classifier
+from monitor.clock import Surroundings
+from monitor.errors import RecordingError
+from monitor.policy import Policy, decide
+from monitor.scoring import Scorer
+from monitor.steps import Stepper
+from monitor.tally import Tally
+from monitor.types import Decision, Delta, Step, Trace, Verdict, Versions
+
+#: Steps that are scored in one go, and steps that may wait before `feed` waits too.
+BATCH_STEPS, MAX_WAITING_STEPS = 32, 256
+#: Code points of a stored trace that are fed at a time.
+SLICE = 65_536
+
+Recorder: TypeAlias = Callable[[Verdict, Trace], Awaitable[None]]
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """Somebody waits behind the text of this session."""
+
+    #: Known before the verdict, so that response headers can name it.
+    verdict_id: str
+    #: Called whenever more text was judged or judging failed.
+    on_progress: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """What all sessions share. `record` must have made a verdict durable when it returns."""
+
+    classifier: Classifier
+    policy: Policy
+    record: Recorder
+    world: Surroundings = field(default_factory=Surroundings)
+
+    @property
+    def versions(self) -> Versions:
+        """What produces this engine's verdicts."""
+        return Versions(
+            subtext=version("subtext"),
+            model=self.classifier.identity.model,
+            calibration=self.classifier.identity.calibration,
+            policy=self.policy.version,
+        )
+
+    def open(self, origin: Trace, *, live: Live | None = None) -> "Session":
+        """Begin to judge a response; `origin` says whose it is and what was asked, without parts.
+
+        Without `live` nobody waits behind the text, so the policy's deadline does not apply.
+        """
+        return Session(self, origin, live)
+
+    async def judge(self, trace: Trace) -> Verdict:
+        """Judge and record a complete trace: the same session, fed at once."""
+        session = self.open(replace(trace, parts=()))
+        try:
+            for delta in _slices(trace):
+                await session.feed(delta)
+            return await session.finish(problem=trace.problem)
+        finally:
+            session.abandon()
+
+
+def _slices(trace: Trace) -> Iterator[Delta]:
+    """The trace's text in pieces, so that the steps of a huge one are not all made at once."""
+    for part in trace.parts:
+        for start in range(0, len(part.text), SLICE):
+            text = part.text[start : start + SLICE]
+            yield Delta(choice=trace.choice, channel=part.channel, text=text)
+
+
+class Session:
+    """One choice of one response under judgement."""
+
+    def __init__(self, engine: Engine, origin: Trace, live: Live | None) -> None:
+        self.verdict_id = live.verdict_id if live else engine.world.new_id()
+        #: Code points that are judged, in the order in which they were fed.
+        self.judged = 0
+        self._engine = engine
+        self._origin = origin
+        self._live = live
+        self._stepper = Stepper()
+        self._tally = Tally(engine.policy)
+        self._waiting: deque[tuple[float, Step]] = deque()
+        self._changed = asyncio.Event()
+        self._ended = False
+        self._started = engine.world.monotonic()
+        self._scoring_seconds = 0.0
+        self._task = asyncio.create_task(self._run())
+
+    @property
+    def decision(self) -> Decision:
+        """The highest decision that the text so far calls for."""
+        failed = Decision.ALLOW if self.failure is None else self._engine.policy.unscored
+        return max(self._tally.reached, failed)
+
+    @property
+    def failure(self) -> str | None:
+        """Why judging failed, if it did."""
+        return next(iter(self._tally.failures.values()), None)
+
+    async def feed(self, delta: Delta) -> None:
+        """Take more text; waits while too many steps are waiting for their scores."""
+        self._enqueue(self._stepper.feed(delta))
+        while len(self._waiting) > MAX_WAITING_STEPS and not self._task.done():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def finish(self, *, problem: str | None = None, cut: bool = False) -> Verdict:
+        """End the text, and return the verdict once it is recorded.
+
+        `problem` says why part of the response could not be read; `cut` leaves unscored what still
+        waits, because the response was refused already.
+        """
+        if problem is not None:
+            self._tally.fail(problem)
+        if not cut:
+            self._enqueue(self._stepper.flush())
+        self._ended = True
+        self._changed.set()
+        if cut:
+            self._task.cancel()
+        await asyncio.wait([self._task])
+        return await self._record(self._verdict(), problem)
+
+    def abandon(self) -> None:
+        """Stop scoring; nothing is recorded. Harmless after `finish`."""
+        self._task.cancel()
+
+    def _enqueue(self, steps: list[Step]) -> None:
+        now = self._engine.world.monotonic()
+        if steps and not self._task.done():
+            self._waiting.extend((now, step) for step in steps)
+            self._changed.set()
+
+    async def _run(self) -> None:
+        """Score what waits until the text has ended; a failure ends it too."""
+        try:
+            scorer = Scorer(self._engine.classifier, self._origin.prompt)
+            while await self._some():
+                await self._score(scorer, self._take())
+                self._progress()
+        except TimeoutError:
+            self._fail("the deadline passed before the text was judged")
+        except ClassifierError as error:
+            self._fail(f"the classifier failed: {error}")
+        except Exception as error:
+            log.exception("scoring_failed", verdict_id=self.verdict_id)
+            self._fail(f"the classifier failed: {type(error).__name__}")
+
+    async def _score(self, scorer: Scorer, batch: list[tuple[float, Step]]) -> None:
+        began = self._engine.world.monotonic()
+        async with asyncio.timeout(self._patience(batch[0][0])):
+            scores = await scorer.score([step for _, step in batch])
+        self._scoring_seconds += self._engine.world.monotonic() - began
+        for (_, step), values in zip(batch, scores, strict=True):
+            self._tally.add(step, values)
+            self.judged += step.end - step.start
+
+    async def _some(self) -> bool:
+        """Wait for steps; False when there will be none."""
+        while not self._waiting and not self._ended:
+            self._changed.clear()
+            await self._changed.wait()
+        return bool(self._waiting)
+
+    def _take(self) -> list[tuple[float, Step]]:
+        return [self._waiting.popleft() for _ in range(min(BATCH_STEPS, len(self._waiting)))]
+
+    def _patience(self, since: float) -> float | None:
+        """Seconds left until the oldest step of a batch has waited for too long."""
+        if not self._live:
+            return None
+        waited = self._engine.world.monotonic() - since
+        return max(0.0, self._engine.policy.deadline_seconds - waited)
+
+    def _fail(self, reason: str) -> None:
+        self._tally.fail(reason)
+        self._waiting.clear()
+        self._progress()
+
+    def _progress(self) -> None:
+        self._changed.set()
+        if self._live:
+            self._live.on_progress()
+
+    def _verdict(self) -> Verdict:
+        engine = self._engine
+        ruling = decide(engine.policy, assessments := self._tally.assessments())
+        total = engine.world.monotonic() - self._started
+        return Verdict(
+            verdict_id=self.verdict_id,
+            trace_id=self._origin.trace_id,
+            decision=max(ruling.decision, self._tally.reached),
+            mode=engine.policy.mode,
+            assessments=assessments,
+            steps=tuple(self._tally.steps),
+            versions=engine.versions,
+            created_at=engine.world.now(),
+            timings_ms={"scoring": self._scoring_seconds * 1000, "total": total * 1000},
+            failed_open=ruling.failed_open and self._tally.reached is not Decision.BLOCK,
+        )
+
+    async def _record(self, verdict: Verdict, problem: str | None) -> Verdict:
+        """Record; what cannot be recorded counts as not judged."""
+        trace = replace(self._origin, parts=self._stepper.parts(), problem=problem)
+        try:
+            await self._engine.record(verdict, trace)
+        except RecordingError as error:
+            log.error("verdict_not_recorded", verdict_id=self.verdict_id, reason=str(error))
+            return self._unrecorded(verdict)
+        return verdict
+
+    def _unrecorded(self, verdict: Verdict) -> Verdict:
+        self._tally.fail("the verdict could not be recorded")
+        decision = max(verdict.decision, self._engine.policy.unscored)
+        return replace(
+            verdict,
+            assessments=self._tally.assessments(),
+            decision=decision,
+            failed_open=decision is not Decision.BLOCK,
+        )
