@@ -1,0 +1,149 @@
+"""The hash chain of the audit log: each record carries the hash of the one before it.
+
+The hash of a record is the SHA-256 of the canonical JSON of its other five fields. What the chain
+cannot show by itself is that its newest records were cut off: for that, remember a size and a head
+somewhere else and give them to `verify`.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+#: What the first record names as the hash before it.
+GENESIS = "0" * 64
+#: A report lists no more problems than this, so that a ruined log cannot fill the memory.
+MAX_PROBLEMS = 1000
+
+_encoder = json.JSONEncoder(
+    ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":")
+)
+
+
+class Kind(StrEnum):
+    """What a record tells."""
+
+    #: A verdict and the hash of the content it is about.
+    VERDICT = "verdict"
+    #: The policy that holds from here on.
+    POLICY = "policy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """A link of the chain."""
+
+    #: From 0, without gaps.
+    seq: int
+    kind: str
+    #: UTC, ISO 8601.
+    created_at: str
+    #: Plain JSON values.
+    body: Mapping[str, Any]
+    #: Hash of the record before; `GENESIS` for the first.
+    previous: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A place where the log is not what was written."""
+
+    seq: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a verification found."""
+
+    #: Records read.
+    size: int
+    #: Hash of the last record; `GENESIS` when there is none.
+    head: str
+    #: At most `MAX_PROBLEMS` of them.
+    problems: tuple[Problem, ...]
+    #: Verdicts whose content is gone; the chain still covers their hashes.
+    erased: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the log is what was written."""
+        return not self.problems
+
+
+def canonical(value: object) -> bytes:
+    """Return the one JSON form of a plain value: sorted keys, no spaces, ASCII.
+
+    Everything outside ASCII is escaped, a lone surrogate like any other code point, so each text
+    that a model can write has a form. A high surrogate followed by a low one reads back as the
+    character that they mean. NaN and infinity are a ValueError.
+    """
+    return _encoder.encode(value).encode("ascii")
+
+
+def seal(
+    *, seq: int, kind: str, created_at: str, body: Mapping[str, Any], previous: str
+) -> AuditRecord:
+    """Return the record that follows the one with the hash `previous`."""
+    fields = {"seq": seq, "kind": kind, "created_at": created_at, "previous": previous}
+    digest = hashlib.sha256(canonical({**fields, "body": body})).hexdigest()
+    return AuditRecord(
+        seq=seq, kind=kind, created_at=created_at, body=body, previous=previous, hash=digest
+    )
+
+
+# The verifier shares nothing with the writer above but `canonical`.
+
+
+def verify(
+    records: Iterable[AuditRecord],
+    *,
+    expect_size: int | None = None,
+    expect_head: str | None = None,
+) -> Report:
+    """Read a log from its first record and report every record that does not fit.
+
+    `expect_size` and `expect_head` are what the log was once known to be. It may have grown since,
+    but must still contain that state.
+    """
+    problems: list[Problem] = []
+    size, seq, head = 0, 0, GENESIS
+    kept = _is_state(0, GENESIS, expect_size, expect_head)
+    for record in records:
+        problems.extend(_misfits(record, seq, head))
+        del problems[MAX_PROBLEMS:]
+        size, seq, head = size + 1, record.seq + 1, record.hash
+        kept = kept or _is_state(size, head, expect_size, expect_head)
+    if not kept:
+        lost = "the remembered state is not part of this log"
+        problems.insert(0, Problem(seq=seq, what=lost))
+    return Report(size=size, head=head, problems=tuple(problems[:MAX_PROBLEMS]))
+
+
+def _is_state(size: int, head: str, expect_size: int | None, expect_head: str | None) -> bool:
+    return expect_size in (None, size) and expect_head in (None, head)
+
+
+def _misfits(record: AuditRecord, seq: int, head: str) -> Iterator[Problem]:
+    if record.seq != seq:
+        yield Problem(seq=record.seq, what=f"record {seq} should stand here")
+    if record.previous != head:
+        yield Problem(seq=record.seq, what="does not continue the record before it")
+    if record.hash != _digest_of(record):
+        yield Problem(seq=record.seq, what="was altered: its hash does not match")
+
+
+def _digest_of(record: AuditRecord) -> str | None:
+    values = (record.body, record.created_at, record.kind, record.previous, record.seq)
+    names = (b'{"body":', b',"created_at":', b',"kind":', b',"previous":', b',"seq":')
+    digest = hashlib.sha256()
+    try:
+        for name, value in zip(names, values, strict=True):
+            digest.update(name + canonical(value))
+    except (TypeError, ValueError):
+        return None
+    digest.update(b"}")
+    return digest.hexdigest()

@@ -1,0 +1,74 @@
+"""The chain in the database: append to it, read it in order."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, insert, literal, select
+
+from monitor.audit import GENESIS, AuditRecord, Kind, canonical, seal
+from monitor.store.schema import records
+
+
+def append(
+    connection: Connection, *, kind: Kind, created_at: str, body: Mapping[str, Any]
+) -> AuditRecord:
+    """Add a record; the caller's transaction keeps other writers out."""
+    seq, head = last(connection)
+    record = seal(seq=seq + 1, kind=kind, created_at=created_at, body=body, previous=head)
+    connection.execute(
+        insert(records).values(
+            seq=record.seq,
+            kind=record.kind,
+            created_at=record.created_at,
+            previous=record.previous,
+            hash=record.hash,
+            body=canonical(record.body).decode("ascii"),
+        )
+    )
+    return record
+
+
+def last(connection: Connection) -> tuple[int, str]:
+    """Return number and hash of the newest record; -1 and GENESIS when there is none."""
+    newest = select(records.c.seq, records.c.hash).order_by(records.c.seq.desc()).limit(1)
+    row = connection.execute(newest).first()
+    return (-1, GENESIS) if row is None else (row.seq, row.hash)
+
+
+def get(connection: Connection, seq: int) -> AuditRecord:
+    """Return the record with this number."""
+    return record_of(connection.execute(select(records).where(records.c.seq == seq)).one())
+
+
+def last_policy(connection: Connection) -> AuditRecord | None:
+    """Return the newest record of a policy."""
+    is_policy: ColumnElement[bool] = records.c.kind == literal(
+        Kind.POLICY.value, literal_execute=True
+    )
+    newest = select(records).where(is_policy).order_by(records.c.seq.desc()).limit(1)
+    row = connection.execute(newest).first()
+    return None if row is None else record_of(row)
+
+
+def record_of(row: Row[Any]) -> AuditRecord:
+    """Return what a row of `records` says, whatever that is."""
+    return AuditRecord(
+        seq=row.seq,
+        kind=row.kind,
+        created_at=row.created_at,
+        body=_body_of(row.body),
+        previous=row.previous,
+        hash=row.hash,
+    )
+
+
+def _body_of(text: Any) -> dict[str, Any]:  # noqa: ANN401 (SQLite holds any type in any column)
+    """Parse a stored body; what was never written like this becomes one that fits no hash."""
+    try:
+        body = json.loads(text)
+        if isinstance(body, dict) and canonical(body).decode("ascii") == text:
+            return body
+    except (TypeError, ValueError, RecursionError):
+        pass
+    return {"unreadable": repr(text)}

@@ -1,0 +1,117 @@
+"""How a verdict and its trace become stored values, and back. Pure."""
+
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from monitor.audit import canonical
+from monitor.store.errors import CorruptContent
+from monitor.types import Channel, Check, Decision, Part, Trace, Verdict
+from monitor.wire import verdict_json
+
+#: Parts of a verdict's JSON that are stored, and erased, with the text that they point into.
+NO_POINTERS: Mapping[str, list[Any]] = {"evidence": [], "steps": []}
+#: Longest text in a searchable column; PostgreSQL cannot index much more.
+MAX_LABEL = 256
+EXCERPT = 120
+
+_unstorable = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class Content(NamedTuple):
+    """What one verdict stores."""
+
+    #: For the chain: hashes in place of text.
+    body: dict[str, Any]
+    excerpt: str
+    data: bytes
+
+
+def pack(verdict: Verdict, trace: Trace) -> Content:
+    """Return what is stored of a verdict about `trace`."""
+    document = verdict_json(verdict)
+    pointers = {name: document.pop(name) for name in NO_POINTERS}
+    plain = canonical({"trace": _text_of(trace), **pointers})
+    body = {
+        "verdict": document,
+        "model": trace.model,
+        "tenant": trace.tenant,
+        "conversation_id": trace.conversation_id,
+        "choice": trace.choice,
+        "content_sha256": hashlib.sha256(plain).hexdigest(),
+        "content_bytes": len(plain),
+    }
+    return Content(body=body, excerpt=excerpt(trace), data=zlib.compress(plain))
+
+
+def unpack(body: Mapping[str, Any], data: bytes) -> tuple[Trace, dict[str, Any]]:
+    """Return the trace and the pointers of a verdict; CorruptContent when they were altered."""
+    content = json.loads(_checked(body, data))
+    text = content.pop("trace")
+    trace = Trace(
+        trace_id=body["verdict"]["trace_id"],
+        parts=tuple(Part(channel=Channel(c), text=t) for c, t in text["parts"]),
+        prompt=text["prompt"],
+        problem=text["problem"],
+        model=body["model"],
+        tenant=body["tenant"],
+        conversation_id=body["conversation_id"],
+        choice=body["choice"],
+    )
+    return trace, content
+
+
+def columns(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the searchable columns of a verdict's record."""
+    document = body["verdict"]
+    checks = document["checks"]
+    texts = {name: document[name] for name in ("verdict_id", "trace_id", "created_at", "mode")}
+    texts |= {name: body[name] for name in ("model", "tenant", "conversation_id")}
+    unscored = document["unscored"]
+    return {
+        **{name: label(value) for name, value in texts.items()},
+        **{check.value: checks[check.value]["probability"] for check in Check},
+        "decision": Decision[document["decision"].upper()].value,
+        "unscored": None if unscored is None else label(unscored),
+        "failed_open": document["failed_open"],
+        "disguised": document["disguised_characters"],
+    }
+
+
+def label(text: str) -> str:
+    """Return `text` as a column can hold it.
+
+    Control characters and lone surrogates become U+FFFD. Text that had some, or is long, ends in a
+    digest, so that no two texts share a label.
+    """
+    kept = _unstorable.sub("\ufffd", text[: MAX_LABEL + 1])
+    if kept == text and len(text) <= MAX_LABEL:
+        return text
+    return f"{kept[:200]}…{hashlib.sha256(canonical(text)).hexdigest()[:32]}"
+
+
+def excerpt(trace: Trace) -> str:
+    """Return the first words of the answer, else of the thinking, else of a tool call."""
+    texts = (trace.answer, trace.thinking, trace.text(Channel.TOOL_CALL))
+    first = next((t for t in texts if t), "")
+    words = " ".join(first[: 4 * EXCERPT].split())
+    return _unstorable.sub("\ufffd", words)[:EXCERPT]
+
+
+def _text_of(trace: Trace) -> dict[str, Any]:
+    parts = [[part.channel.value, part.text] for part in trace.parts]
+    return {"parts": parts, "prompt": trace.prompt, "problem": trace.problem}
+
+
+def _checked(body: Mapping[str, Any], data: bytes) -> bytes:
+    size = body["content_bytes"]
+    try:
+        plain = zlib.decompressobj().decompress(data, size + 1)
+    except zlib.error as error:
+        raise CorruptContent("stored content cannot be decompressed") from error
+    if hashlib.sha256(plain).hexdigest() != body["content_sha256"]:
+        raise CorruptContent("stored content differs from the hash in its record")
+    return plain

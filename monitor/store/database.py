@@ -1,0 +1,131 @@
+"""Connections: how they are opened, made durable and brought to the current schema."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from monitor.store.errors import StoreUnavailable
+
+#: How long a writer waits for another process.
+BUSY_SECONDS = 30
+#: Any number that no other program uses for an advisory lock in the same database.
+_LOCK = 0x53756274_65787400
+
+_ADVICE = {
+    "unable to open": "create the folder, or choose another place",
+    "readonly": "make the file and its folder writable",
+    "not a database": "this file holds something else: choose another place",
+    "malformed": "the file is damaged: restore it from a backup",
+    "is locked": "another process kept the database busy: close what holds it open",
+    "disk is full": "free some space",
+}
+
+
+def connect(url: str) -> Engine:
+    """Return an engine for `url` whose commits are durable and whose schema is current."""
+    try:
+        parsed = make_url(url)
+        engine = _engine(parsed)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise StoreUnavailable(f"cannot use this database address: {error}") from error
+    with explained(engine):
+        _migrate(engine)
+    return engine
+
+
+@contextmanager
+def explained(engine: Engine) -> Iterator[None]:
+    """Turn a database's error into one that says which database and what to do."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        cause = str(getattr(error, "orig", None) or error)
+        advice = next((a for words, a in _ADVICE.items() if words in cause), "nothing was written")
+        raise StoreUnavailable(f"{engine.url}: {cause}: {advice}") from error
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that no other writer, here or in another process, runs beside."""
+    with explained(engine), engine.execution_options(writes=True).begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that waits for no one."""
+    with explained(engine), engine.connect() as connection:
+        yield connection
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, hide_parameters=True, pool_pre_ping=True)
+    in_memory = url.database in (None, "", ":memory:")
+    # A database in memory is its connection: all threads take turns on one.
+    pool: dict[str, Any] = {"pool_size": 1, "max_overflow": 0} if in_memory else {}
+    arguments = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+    engine = create_engine(
+        url, poolclass=QueuePool, connect_args=arguments, hide_parameters=True, **pool
+    )
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    if not in_memory:
+        _create_private(engine, Path(str(url.database)))
+    return engine
+
+
+def _create_private(engine: Engine, path: Path) -> None:
+    """Let no other user of the machine read the traces; SQLite's other files follow this one."""
+    with explained(engine):
+        if not path.exists() and path.parent.is_dir():
+            path.touch(mode=0o600)
+
+
+def _configure_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 (driver's connection)
+    connection.isolation_level = None  # the driver must not begin transactions by itself
+    connection.text_factory = _readable
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _readable(raw: bytes) -> str:
+    """Read text that is not UTF-8 too: nobody wrote it, and an audit must be able to say so."""
+    return raw.decode("utf-8", "replace")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _migrate(engine: Engine) -> None:
+    with as_file(files("migrations")) as folder:
+        config = Config()
+        config.set_main_option("script_location", str(folder).replace("%", "%%"))
+        scripts = ScriptDirectory.from_config(config)
+        with reading(engine) as connection:
+            if not _is_behind(scripts, connection):
+                return
+        with writing(engine) as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def _is_behind(scripts: ScriptDirectory, connection: Connection) -> bool:
+    """Tell whether to migrate; a newer schema than this code knows is left as it is."""
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in scripts.walk_revisions()}
+    return current is None or (current in known and current != scripts.get_current_head())

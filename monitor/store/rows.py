@@ -1,0 +1,86 @@
+"""What the store is asked and what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from monitor.types import Check, Decision, Trace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which verdicts to list; every condition that is given must hold."""
+
+    #: Only older ones than this record: `next_before` of the page before.
+    before: int | None = None
+    #: Rows on a page, at most 500.
+    limit: int = 50
+    decision: Decision | None = None
+    #: True: only those where a check could not be made; False: only those where all were.
+    unscored: bool | None = None
+    #: Together: only those where `check` has at least this probability.
+    check: Check | None = None
+    min_probability: float | None = None
+    #: As in `VerdictRow.model`.
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictRow:
+    """A verdict in a list. Texts are labels: cleaned and shortened, see `content.label`."""
+
+    seq: int
+    verdict_id: str
+    trace_id: str
+    created_at: str
+    decision: Decision
+    mode: str
+    model: str
+    tenant: str
+    conversation_id: str
+    #: Calibrated probabilities; None when UNSCORED.
+    deception: float | None
+    dangerous_reasoning: float | None
+    mismatch: float | None
+    #: Why a check could not be made, or None when all were.
+    unscored: str | None
+    failed_open: bool
+    #: Characters of the trace that were in disguise.
+    disguised: int
+    #: The first words of the answer, else of the thinking; None when the content was erased.
+    excerpt: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A part of a list, newest first."""
+
+    rows: tuple[VerdictRow, ...]
+    #: `Query.before` of the next page; None on the last.
+    next_before: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVerdict:
+    """Everything about one verdict."""
+
+    row: VerdictRow
+    #: The public JSON of the verdict; without evidence and steps once the content was erased.
+    document: Mapping[str, Any]
+    #: None when the content was erased.
+    trace: Trace | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How many verdicts the store holds."""
+
+    #: By decision; every decision is a key.
+    decisions: Mapping[Decision, int]
+    #: Those where a check could not be made.
+    unscored: int
+
+    @property
+    def total(self) -> int:
+        """All verdicts."""
+        return sum(self.decisions.values())

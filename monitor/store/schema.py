@@ -1,0 +1,89 @@
+"""The tables: the chain, what is asked of it, and the text apart from both.
+
+    records ──< verdicts ──< contents
+
+`records` is the truth and is only ever appended to. `verdicts` repeats parts of it in columns, so
+that they can be searched. `contents` is the only place with text of a trace, so it can be erased.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+#: SQLite keeps a row under its key only when the key's type is exactly INTEGER.
+_Seq = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _key(target: str | None = None) -> Column[int]:
+    links = [] if target is None else [ForeignKey(target)]
+    return Column("seq", _Seq, *links, primary_key=True, autoincrement=False)
+
+
+records = Table(
+    "records",
+    metadata,
+    _key(),
+    Column("kind", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    #: Canonical JSON.
+    Column("body", Text, nullable=False),
+)
+_policies = text("kind = 'policy'")
+Index("ix_records_policies", records.c.seq, sqlite_where=_policies, postgresql_where=_policies)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    _key("records.seq"),
+    Column("verdict_id", Text, nullable=False, unique=True),
+    Column("trace_id", Text, nullable=False, index=True),
+    Column("created_at", Text, nullable=False),
+    Column("decision", Integer, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("conversation_id", Text, nullable=False),
+    Column("deception", Double),
+    Column("dangerous_reasoning", Double),
+    Column("mismatch", Double),
+    Column("unscored", Text),
+    Column("failed_open", Boolean, nullable=False),
+    Column("disguised", Integer, nullable=False),
+)
+Index(None, verdicts.c.decision, verdicts.c.seq)
+Index(None, verdicts.c.model, verdicts.c.seq)
+_unscored = text("unscored IS NOT NULL")
+Index("ix_verdicts_unscored", verdicts.c.seq, sqlite_where=_unscored, postgresql_where=_unscored)
+
+contents = Table(
+    "contents",
+    metadata,
+    _key("verdicts.seq"),
+    #: The beginning of the answer, for lists.
+    Column("excerpt", Text, nullable=False),
+    #: zlib-compressed canonical JSON; its SHA-256 and size are in the record.
+    Column("data", LargeBinary, nullable=False),
+)

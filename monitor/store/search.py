@@ -1,0 +1,73 @@
+"""Questions about verdicts, as SQL."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, func, select
+
+from monitor.store import chain
+from monitor.store.content import NO_POINTERS, label, unpack
+from monitor.store.rows import Page, Query, StoredVerdict, Summary, VerdictRow
+from monitor.store.schema import contents, verdicts
+from monitor.types import Decision
+
+MAX_PAGE = 500
+
+_rows = select(verdicts, contents.c.excerpt).outerjoin_from(verdicts, contents)
+
+
+def page(connection: Connection, query: Query) -> Page:
+    """Return the newest verdicts that fit the query."""
+    limit = max(1, min(query.limit, MAX_PAGE))
+    wanted = _rows.where(*_conditions(query)).order_by(verdicts.c.seq.desc()).limit(limit + 1)
+    found = [_row_of(row) for row in connection.execute(wanted)]
+    more = len(found) > limit
+    return Page(rows=tuple(found[:limit]), next_before=found[limit - 1].seq if more else None)
+
+
+def stored(connection: Connection, verdict_id: str) -> StoredVerdict | None:
+    """Return one verdict; CorruptContent when its content is not what was stored."""
+    found = connection.execute(_rows.where(verdicts.c.verdict_id == label(verdict_id))).first()
+    if found is None:
+        return None
+    row = _row_of(found)
+    body = chain.get(connection, row.seq).body
+    content = select(contents.c.data).where(contents.c.seq == row.seq)
+    data = connection.execute(content).scalar_one_or_none()
+    trace, pointers = (None, NO_POINTERS) if data is None else unpack(body, data)
+    return StoredVerdict(row=row, document={**body["verdict"], **pointers}, trace=trace)
+
+
+def summary(connection: Connection) -> Summary:
+    """Count the verdicts."""
+    counts = select(verdicts.c.decision, func.count()).group_by(verdicts.c.decision)
+    found = {Decision(d): n for d, n in connection.execute(counts)}
+    unscored = select(func.count()).where(verdicts.c.unscored.is_not(None))
+    return Summary(
+        decisions={decision: found.get(decision, 0) for decision in Decision},
+        unscored=connection.execute(unscored).scalar_one(),
+    )
+
+
+def models(connection: Connection) -> tuple[str, ...]:
+    """Return the models that verdicts are about, in order."""
+    distinct = select(verdicts.c.model).distinct().order_by(verdicts.c.model)
+    return tuple(connection.execute(distinct).scalars())
+
+
+def _conditions(query: Query) -> Iterator[ColumnElement[bool]]:
+    if query.before is not None:
+        yield verdicts.c.seq < query.before
+    if query.decision is not None:
+        yield verdicts.c.decision == query.decision.value
+    if query.unscored is not None:
+        yield verdicts.c.unscored.is_not(None) if query.unscored else verdicts.c.unscored.is_(None)
+    if query.check is not None and query.min_probability is not None:
+        yield verdicts.c[query.check.value] >= query.min_probability
+    if query.model is not None:
+        yield verdicts.c.model == query.model
+
+
+def _row_of(row: Row[Any]) -> VerdictRow:
+    fields = {name: getattr(row, name) for name in VerdictRow.__slots__}
+    return VerdictRow(**{**fields, "decision": Decision(row.decision)})

@@ -1,0 +1,123 @@
+"""The store: where verdicts become durable, and where they are found again."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, Row, Select, insert, select
+
+from monitor.audit import AuditRecord, Kind, Report
+from monitor.store import chain, inspection, search
+from monitor.store.content import Content, columns, pack
+from monitor.store.database import connect, reading, writing
+from monitor.store.rows import Page, Query, StoredVerdict, Summary
+from monitor.store.schema import contents, records, verdicts
+from monitor.types import Trace, Verdict
+
+#: Records read at a time; between two reads no transaction is open.
+BATCH = 200
+
+
+class Store:
+    """An append-only log of verdicts and policies, with an index and erasable content.
+
+    All methods block and may be called from any thread. What a `record_` method returned is on
+    disk. Several processes may share a database. Every failure is a StoreError.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        #: Threads queue here in turn; the database's own lock is for other processes.
+        self._turn = threading.Lock()
+
+    @classmethod
+    def open(cls, url: str = "sqlite:///subtext.db") -> Self:
+        """Open the database, create or migrate its tables; `sqlite://` is one in memory."""
+        return cls(connect(url))
+
+    def close(self) -> None:
+        """Give the connections back; a database in memory is gone."""
+        self._engine.dispose()
+
+    def record_verdict(self, verdict: Verdict, trace: Trace) -> AuditRecord:
+        """Record a verdict about `trace`; for a known verdict id, return what was recorded."""
+        return self.record_verdicts([(verdict, trace)])[0]
+
+    def record_verdicts(self, pairs: Sequence[tuple[Verdict, Trace]]) -> tuple[AuditRecord, ...]:
+        """Record all or none of these, in one transaction."""
+        packed = [pack(verdict, trace) for verdict, trace in pairs]
+        with self._turn, writing(self._engine) as connection:
+            return tuple(_record(connection, content) for content in packed)
+
+    def record_policy(self, *, policy: str, version: str, created_at: str) -> AuditRecord:
+        """Record which policy holds from now on, unless it is the one that already does."""
+        body = {"policy": policy, "version": version}
+        with self._turn, writing(self._engine) as connection:
+            known = chain.last_policy(connection)
+            if known is not None and known.body == body:
+                return known
+            return chain.append(connection, kind=Kind.POLICY, created_at=created_at, body=body)
+
+    def verdicts(self, query: Query) -> Page:
+        """List verdicts, newest first."""
+        with reading(self._engine) as connection:
+            return search.page(connection, query)
+
+    def verdict(self, verdict_id: str) -> StoredVerdict | None:
+        """Return everything about one verdict; CorruptContent when its content was altered."""
+        with reading(self._engine) as connection:
+            return search.stored(connection, verdict_id)
+
+    def summary(self) -> Summary:
+        """Count the verdicts."""
+        with reading(self._engine) as connection:
+            return search.summary(connection)
+
+    def models(self) -> tuple[str, ...]:
+        """Return the models that verdicts are about, as labels, in order."""
+        with reading(self._engine) as connection:
+            return search.models(connection)
+
+    def newest_seq(self) -> int:
+        """Return the number of the newest record; -1 when there is none."""
+        with reading(self._engine) as connection:
+            return chain.last(connection)[0]
+
+    def records(self, start: int = 0) -> Iterator[AuditRecord]:
+        """Read the chain in order, from record `start`."""
+        return map(chain.record_of, self._stream(select(records), start))
+
+    def audit(self, *, expect_size: int | None = None, expect_head: str | None = None) -> Report:
+        """Verify the chain and compare all that is stored with it.
+
+        `expect_size` and `expect_head` are what was once known of the log: see `audit.verify`.
+        """
+        rows = self._stream(inspection.everything)
+        report = inspection.inspect(rows, expect_size=expect_size, expect_head=expect_head)
+        with reading(self._engine) as connection:
+            return inspection.with_problems(report, inspection.orphans(connection))
+
+    def _stream(self, rows: Select[Any], start: int = 0) -> Iterator[Row[Any]]:
+        wanted = rows.order_by(records.c.seq).limit(BATCH)
+        while True:
+            with reading(self._engine) as connection:
+                batch = connection.execute(wanted.where(records.c.seq >= start)).all()
+            yield from batch
+            if len(batch) < BATCH:
+                return
+            start = batch[-1].seq + 1
+
+
+def _record(connection: Connection, content: Content) -> AuditRecord:
+    row = columns(content.body)
+    same_id = verdicts.c.verdict_id == row["verdict_id"]
+    known = connection.execute(select(verdicts.c.seq).where(same_id)).scalar_one_or_none()
+    if known is not None:
+        return chain.get(connection, known)
+    record = chain.append(
+        connection, kind=Kind.VERDICT, created_at=row["created_at"], body=content.body
+    )
+    connection.execute(insert(verdicts).values(seq=record.seq, **row))
+    text = {"excerpt": content.excerpt, "data": content.data}
+    connection.execute(insert(contents).values(seq=record.seq, **text))
+    return record
