@@ -34,8 +34,12 @@ _TAGS = "\U000e0000-\U000e007f"
 #: Code points that carry no visible glyph and therefore no weight in a step's length.
 INVISIBLE = re.compile(f"[{_INVISIBLE}{_SELECTORS}{_TAGS}]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_LATIN_LOOK = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff\u24b6-\u24e9]")
-_EMOJI_JOIN = re.compile("(?<=[\u2190-\u2bff\U0001f000-\U0001faff])[\u200d\ufe0e\ufe0f]+|[0-9#*]\ufe0f\u20e3")
+_LATIN_LOOK = re.compile(
+    "[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff\u24b6-\u24e9]"
+)
+_EMOJI_JOIN = re.compile(
+    "(?<=[\u2190-\u2bff\U0001f000-\U0001faff])[\u200d\ufe0e\ufe0f]+|[0-9#*]\ufe0f\u20e3"
+)
 _WORD = re.compile(r"[^\W\d_]+")
 _ASCII_LETTER = re.compile("[A-Za-z]")
 _TAG_BASE, _SELECTOR_BASE = 0xE0000, 0xE00F0  # selector VS17 (U+E0100) stands for byte 16

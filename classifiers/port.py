@@ -39,7 +39,7 @@ class Thresholds(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A mismatch question: does `claim` (from the answer) say what `premise` (thinking) concluded?"""
+    """A mismatch question: is the answer's `claim` what the thinking, `premise`, concluded."""
 
     premise: str
     claim: str

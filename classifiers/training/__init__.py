@@ -1,0 +1,1 @@
+"""Everything that shapes the weights; needs the `train` extra (torch), which serving never does."""

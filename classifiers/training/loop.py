@@ -1,0 +1,115 @@
+"""What both trainings share: seeds, learning rates, checkpoints, a progress bar."""
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(Generic[Batch]):
+    """One training run."""
+
+    name: str
+    folder: Path
+    epochs: int
+    model: nn.Module
+    #: Parameter groups with their peak learning rates.
+    groups: Sequence[tuple[Iterable[nn.Parameter], float]]
+    #: The batches of an epoch; a pure function of the epoch, so that a run can be resumed.
+    batches: Callable[[int], Sequence[Batch]]
+    loss: Callable[[Batch], Tensor]
+    #: A checkpoint is written every so many batches.
+    save_every: int = 100
+
+
+def seed(value: int) -> None:
+    """Make a run repeatable on one machine."""
+    random.seed(value)
+    np.random.seed(value)  # noqa: NPY002 - libraries that we call read the global state
+    torch.manual_seed(value)
+
+
+def fit(plan: Plan[Batch]) -> None:
+    """Train, or go on from the last checkpoint; leaves the model in evaluation mode."""
+    sizes = [len(plan.batches(epoch)) for epoch in range(plan.epochs)]
+    optimiser = _optimiser(plan)
+    schedule = _schedule(plan, optimiser, sum(sizes))
+    done = _resume(plan, optimiser, schedule)
+    with tqdm(total=sum(sizes), initial=done, desc=plan.name, mininterval=5) as bar:
+        for epoch, size in enumerate(sizes):
+            start = sum(sizes[:epoch])
+            if done >= start + size:
+                continue
+            for index, batch in list(enumerate(plan.batches(epoch), start + 1))[done - start if done > start else 0 :]:
+                _step(plan, optimiser, schedule, batch, bar)
+                if index % plan.save_every == 0 or index == sum(sizes):
+                    _save(plan, optimiser, schedule, index)
+    plan.model.eval()
+
+
+def _step(plan: Plan[Batch], optimiser: Any, schedule: Any, batch: Batch, bar: Any) -> None:
+    plan.model.train()
+    loss = plan.loss(batch)
+    optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(plan.model.parameters(), 1.0)
+    optimiser.step()
+    schedule.step()
+    _report(bar, float(loss.detach()))
+
+
+def _report(bar: Any, loss: float) -> None:
+    bar.mean = 0.98 * getattr(bar, "mean", loss) + 0.02 * loss
+    bar.set_postfix(loss=f"{bar.mean:.3f}", refresh=False)
+    bar.update(1)
+
+
+def _optimiser(plan: Plan[Batch]) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        [{"params": [p for p in some if p.requires_grad], "lr": rate} for some, rate in plan.groups],
+        weight_decay=0.01,
+    )
+
+
+def _schedule(plan: Plan[Batch], optimiser: torch.optim.Optimizer, steps: int) -> Any:
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, [rate for _, rate in plan.groups], total_steps=steps + 1, pct_start=0.1
+    )
+
+
+def _checkpoint(plan: Plan[Batch]) -> Path:
+    return plan.folder / f"{plan.name}.checkpoint.pt"
+
+
+def _save(plan: Plan[Batch], optimiser: Any, schedule: Any, done: int) -> None:
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    state = {
+        "done": done,
+        "model": plan.model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "schedule": schedule.state_dict(),
+        "random": torch.get_rng_state(),
+    }
+    partial = _checkpoint(plan).with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(_checkpoint(plan))
+
+
+def _resume(plan: Plan[Batch], optimiser: Any, schedule: Any) -> int:
+    if not _checkpoint(plan).exists():
+        return 0
+    state = torch.load(_checkpoint(plan), weights_only=True)
+    plan.model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    schedule.load_state_dict(state["schedule"])
+    torch.set_rng_state(state["random"])
+    return int(state["done"])
