@@ -54,7 +54,10 @@ class Identity:
 
 
 class HeadScores(NamedTuple):
-    """Calibrated probabilities that the trace up to and including a step shows each check."""
+    """Calibrated probabilities at one step, read in the light of everything before it.
+
+    A trace's probability is the highest over its thinking and answer steps.
+    """
 
     deception: float
     dangerous_reasoning: float
@@ -64,7 +67,7 @@ class Head(Protocol):
     """The causal trace head of one trace: remembers the steps it has read."""
 
     def read(self, role: Role, vector: Vector) -> HeadScores:
-        """Read the next step and score the trace so far. PROMPT steps are context only."""
+        """Read the next step and score it. PROMPT steps are context only and score 0."""
         ...
 
 

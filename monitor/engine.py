@@ -158,8 +158,8 @@ class Session:
             self._fail("the deadline passed before the text was judged")
         except ClassifierError as error:
             self._fail(f"the classifier failed: {error}")
-        except Exception as error:
-            log.exception("scoring_failed", verdict_id=self.verdict_id)
+        except Exception as error:  # whatever it was, the response is now not judged
+            log.error("scoring_failed", verdict_id=self.verdict_id, error=type(error).__name__)
             self._fail(f"the classifier failed: {type(error).__name__}")
 
     async def _score(self, scorer: Scorer, batch: list[tuple[float, Step]]) -> None:
@@ -221,7 +221,8 @@ class Session:
         try:
             await self._engine.record(verdict, trace)
         except RecordingError as error:
-            log.error("verdict_not_recorded", verdict_id=self.verdict_id, reason=str(error))
+            # No traceback in a log: frames of the stack hold the text of the trace.
+            log.error("verdict_not_recorded", verdict_id=self.verdict_id, reason=str(error))  # noqa: TRY400
             return self._unrecorded(verdict)
         return verdict
 

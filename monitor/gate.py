@@ -1,8 +1,8 @@
 """What may be released, and when: a state table over the frames of one response.
 
-Laws: frames leave in the order in which they came and unchanged; under HOLD a frame leaves only when
-every text up to its end is judged; under BUFFER only after the verdict; after BLOCKED no frame leaves.
-A row that is missing blocks.
+Laws: frames leave in the order in which they came and unchanged; under HOLD a frame leaves only
+when every text up to its end is judged; under BUFFER only after the verdict; after BLOCKED no frame
+leaves. A row that is missing blocks.
 """
 
 from collections import deque
@@ -103,6 +103,11 @@ class Gate:
         self.state = _START.get(mode, State.BLOCKED)
         self._held: deque[_Held] = deque()
         self._fed: dict[int, int] = {}
+
+    @property
+    def passes(self) -> bool:
+        """Whether frames pass as they come, judged or not."""
+        return self.state is State.OPEN
 
     def frame(self, frame: Frame, judged: Mapping[int, int]) -> Outcome:
         """Take a frame in; `judged` is how many code points of each choice are judged."""

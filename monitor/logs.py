@@ -1,0 +1,18 @@
+"""Logging: one event is one JSON line on standard error, without text of traces or tracebacks."""
+
+import sys
+
+import structlog
+
+
+def configure() -> None:
+    """Send structlog events to standard error as JSON; newlines and controls come out escaped."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(ensure_ascii=True),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )

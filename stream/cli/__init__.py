@@ -1,0 +1,38 @@
+"""The `subtext` command."""
+
+from typing import Annotated
+
+import typer
+
+from monitor.logs import configure
+from stream.cli import audit, check, policy, serve
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Reads what a reasoning model thinks before what it says is released.",
+    epilog="Start with `subtext serve --demo`, or try `subtext check FILE` on a saved response.",
+)
+app.command("serve")(serve.serve)
+app.command("check")(check.check)
+app.add_typer(audit.app, name="audit")
+app.add_typer(policy.app, name="policy")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 -- only when asked
+
+        typer.echo(f"subtext {version('subtext')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Prepare what all commands share."""
+    configure()

@@ -1,0 +1,81 @@
+"""Options that several commands share, and what they open."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from classifiers.artefact import default_artefact, load
+from classifiers.errors import ArtefactError
+from classifiers.port import Check, Thresholds
+from classifiers.runtime import OnnxClassifier
+from monitor.errors import PolicyError
+from monitor.policy import Policy, parse
+from monitor.store import Store, StoreError
+
+#: What `subtext` exits with when it cannot start or was told something impossible.
+EXIT_ERROR = 64
+
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy",
+        envvar="SUBTEXT_POLICY",
+        help="Policy file (TOML). Without it: HOLD, fail-closed, calibrated thresholds.",
+    ),
+]
+ModelDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--model", envvar="SUBTEXT_MODEL", help="Model folder. Default: the one that ships."
+    ),
+]
+Database = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        envvar="SUBTEXT_DATABASE",
+        help="SQLAlchemy address of the audit store.",
+    ),
+]
+DEFAULT_DATABASE = "sqlite:///subtext.db"
+
+
+def fail(message: str) -> typer.Exit:
+    """Print what is wrong and return the exit to raise."""
+    typer.secho(message, fg=typer.colors.RED, err=True)
+    return typer.Exit(EXIT_ERROR)
+
+
+def open_classifier(folder: Path | None) -> OnnxClassifier:
+    """Load the model; a folder that is not what its manifest says is refused."""
+    try:
+        return OnnxClassifier.load(folder)
+    except ArtefactError as error:
+        raise fail(f"The model was refused: {error}") from error
+
+
+def calibrated(folder: Path | None) -> dict[Check, Thresholds]:
+    """The thresholds that calibration recommends, without loading the model into memory."""
+    try:
+        return dict(load(folder or default_artefact()).thresholds)
+    except ArtefactError as error:
+        raise fail(f"The model was refused: {error}") from error
+
+
+def read_policy(file: Path | None, defaults: dict[Check, Thresholds]) -> Policy:
+    """Read the policy, or stop with the reason why it cannot be obeyed."""
+    try:
+        return parse(file.read_text(encoding="utf-8") if file else "", defaults)
+    except (OSError, UnicodeDecodeError) as error:
+        raise fail(f"The policy file cannot be read: {error}") from error
+    except PolicyError as error:
+        raise fail(f"{file}: {error}") from error
+
+
+def open_store(url: str) -> Store:
+    """Open and migrate the audit store, or stop with the reason."""
+    try:
+        return Store.open(url)
+    except StoreError as error:
+        raise fail(str(error)) from error

@@ -1,0 +1,94 @@
+"""`subtext serve`: sidecar, engine, store and dashboard in one process."""
+
+import asyncio
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from yarl import URL
+
+from monitor.errors import PolicyError
+from monitor.policy import parse, to_toml
+from monitor.types import Mode
+from stream.cli.options import (
+    DEFAULT_DATABASE,
+    Database,
+    ModelDir,
+    PolicyFile,
+    fail,
+    open_classifier,
+    open_store,
+    read_policy,
+)
+from stream.server import Addresses, Server
+from stream.proxy import Settings
+
+
+def serve(
+    upstream: Annotated[
+        str | None,
+        typer.Option(envvar="SUBTEXT_UPSTREAM", help="Server to stand in front of: http://host:8000"),
+    ] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Replay recorded responses instead of an upstream.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="Address of the sidecar.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the sidecar; 0 takes a free one.")] = 8080,
+    dashboard_host: Annotated[str, typer.Option(help="Address of dashboard and API.")] = "127.0.0.1",
+    dashboard_port: Annotated[int, typer.Option(help="Port of dashboard and API.")] = 8081,
+    unauthenticated_dashboard: Annotated[
+        bool,
+        typer.Option(
+            "--unauthenticated-dashboard",
+            help="Accept that whoever reaches the dashboard reads every trace.",
+        ),
+    ] = False,
+    mode: Annotated[
+        Mode | None, typer.Option(help="Overrides the policy: observe, hold or buffer.")
+    ] = None,
+    policy: PolicyFile = None,
+    model: ModelDir = None,
+    database: Database = DEFAULT_DATABASE,
+    upstream_timeout: Annotated[
+        float, typer.Option(help="Seconds without a byte before the upstream counts as broken off.")
+    ] = 300.0,
+) -> None:
+    """Judge what a model thinks and says, between its server and its users.
+
+    Point your client at the sidecar instead of the server; everything else stays as it is.
+    """
+    if demo == (upstream is not None):
+        raise fail("Say either --upstream http://host:8000 or --demo.")
+    if upstream is not None and URL(upstream).scheme not in ("http", "https"):
+        raise fail(f"--upstream must be an http:// or https:// address, not {upstream!r}.")
+    if not (unauthenticated_dashboard or _loopback(dashboard_host)):
+        raise fail(
+            f"The dashboard shows every trace and asks nobody to log in: {dashboard_host} is "
+            "reachable from other machines. Say --unauthenticated-dashboard to accept that."
+        )
+    classifier, store = open_classifier(model), open_store(database)
+    rules = read_policy(policy, dict(classifier.thresholds))
+    if mode is not None:
+        rules = rules.in_mode(mode)
+    server = Server(
+        classifier=classifier,
+        store=store,
+        policy=rules,
+        settings=Settings(upstream=upstream or "", upstream_timeout=upstream_timeout),
+        addresses=Addresses(
+            host=host, port=port, dashboard_host=dashboard_host, dashboard_port=dashboard_port
+        ),
+        demo=demo,
+    )
+    try:
+        asyncio.run(server.run())
+    except OSError as error:
+        raise fail(f"Could not start: {error.strerror or error}.") from error
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

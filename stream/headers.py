@@ -1,0 +1,44 @@
+"""Which headers cross the sidecar."""
+
+from collections.abc import Iterable, Mapping
+
+from multidict import CIMultiDict
+
+#: RFC 9110 section 7.6.1: they concern one connection only.
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+#: Set anew for each connection; the monitor must be able to read what comes back.
+_REPLACED = frozenset({"host", "content-length", "accept-encoding"})
+PREFIX = "x-subtext-"
+
+
+def to_upstream(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> CIMultiDict[str]:
+    """The client's headers without those of its own connection."""
+    kept = _without_hops(CIMultiDict(headers), _REPLACED)
+    kept["accept-encoding"] = "identity"
+    return kept
+
+
+def to_client(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> CIMultiDict[str]:
+    """The upstream's headers; only the sidecar itself may speak in `x-subtext-` ones."""
+    kept = _without_hops(CIMultiDict(headers), frozenset())
+    for name in [n for n in kept if n.lower().startswith(PREFIX)]:
+        kept.popall(name, None)
+    return kept
+
+
+def _without_hops(headers: CIMultiDict[str], also: frozenset[str]) -> CIMultiDict[str]:
+    named = ",".join(headers.getall("connection", ())).lower().split(",")
+    dropped = HOP_BY_HOP | also | {name.strip() for name in named}
+    return CIMultiDict((k, v) for k, v in headers.items() if k.lower() not in dropped)

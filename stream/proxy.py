@@ -1,0 +1,238 @@
+"""The sidecar: a reverse proxy that releases what the policy allows."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+
+import aiohttp
+import structlog
+from aiohttp import web
+from yarl import URL
+
+from monitor.dialects import Dialect, Request, dialect_for
+from monitor.engine import Engine
+from monitor.types import Mode, Trace
+from stream import headers
+from stream.relay import Relay, UpstreamBroke
+
+log = structlog.get_logger(__name__)
+_ENGINE, _SETTINGS = web.AppKey("engine", Engine), web.AppKey("settings", "Settings")
+_CLIENT = web.AppKey("client", aiohttp.ClientSession)
+_RUNNING = web.AppKey("running", set[asyncio.Task[object]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where the sidecar stands and what it bears."""
+
+    #: The server whose answers are judged; the only address that is ever contacted.
+    upstream: str
+    #: Seconds without a byte from the upstream before its response counts as broken off.
+    upstream_timeout: float = 300.0
+    connect_timeout: float = 10.0
+    max_request_bytes: int = 32 * 1024 * 1024
+    #: Responses under judgement at once; more are refused with 503.
+    max_responses: int = 256
+    tenant: str = ""
+
+
+def create_app(engine: Engine, settings: Settings) -> web.Application:
+    """The sidecar as an aiohttp application; run it with `handler_cancellation=True`."""
+    app = web.Application(client_max_size=settings.max_request_bytes)
+    app[_ENGINE], app[_SETTINGS], app[_RUNNING] = engine, settings, set()
+    app.cleanup_ctx.append(_client)
+    app.on_shutdown.append(_drain)
+    app.router.add_route("*", "/{path:.*}", _handle)
+    return app
+
+
+async def _client(app: web.Application) -> AsyncIterator[None]:
+    settings = app[_SETTINGS]
+    timeout = aiohttp.ClientTimeout(
+        total=None, sock_connect=settings.connect_timeout, sock_read=settings.upstream_timeout
+    )
+    connector = aiohttp.TCPConnector(limit=0)
+    app[_CLIENT] = aiohttp.ClientSession(
+        connector=connector, timeout=timeout, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
+    )
+    yield
+    await app[_CLIENT].close()
+
+
+async def _drain(app: web.Application) -> None:
+    """Let responses under judgement end and be recorded."""
+    if running := app[_RUNNING]:
+        await asyncio.wait(running, timeout=app[_ENGINE].policy.deadline_seconds + 5)
+
+
+async def _handle(request: web.Request) -> web.StreamResponse:
+    if not request.raw_path.startswith("/"):
+        return _error(400, "The request target must be a path; this is no forward proxy.")
+    dialect = _dialect(request.path)
+    body = await request.read()
+    if dialect is None:
+        return await _pass_through(request, body)
+    if len(request.app[_RUNNING]) >= request.app[_SETTINGS].max_responses:
+        return _error(503, "Too many responses are being judged.", {"retry-after": "1"})
+    return await _judged(request, body, dialect)
+
+
+def _dialect(path: str) -> Dialect | None:
+    """The protocol of a route, also of `GET …/responses/{id}`, which returns a stored answer."""
+    return dialect_for(path) or dialect_for(path.rstrip("/").rpartition("/")[0])
+
+
+async def _judged(request: web.Request, body: bytes, dialect: Dialect) -> web.StreamResponse:
+    asked = dialect.request(body)
+    origin = _origin(request, asked)
+    try:
+        reply = await _forward(request, body)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return await _unreachable(request, origin, dialect, error)
+    try:
+        if reply.status >= 400:
+            return await _relay_plainly(request, reply)
+        return await _relay_judged(request, reply, origin, dialect)
+    finally:
+        reply.close()
+
+
+async def _relay_judged(
+    request: web.Request, reply: aiohttp.ClientResponse, origin: Trace, dialect: Dialect
+) -> web.StreamResponse:
+    streaming = reply.content_type == "text/event-stream"
+    relay = Relay(
+        request.app[_ENGINE], origin, dialect.reader(streaming=streaming), streaming=streaming
+    )
+    _spawn(request.app, relay.run(_chunks(reply)))
+    try:
+        return await _send(request, reply, relay)
+    finally:
+        relay.client_left()
+
+
+async def _send(
+    request: web.Request, reply: aiohttp.ClientResponse, relay: Relay
+) -> web.StreamResponse:
+    """Send what the relay releases; the headers go out with the first of it."""
+    response: web.StreamResponse | None = None
+    async for data in relay.output():
+        if response is None:
+            response = _response(request, reply, relay)
+            await response.prepare(request)
+        await response.write(data)
+    if response is None:
+        response = _response(request, reply, relay)
+        await response.prepare(request)
+    await response.write_eof()
+    return response
+
+
+def _response(
+    request: web.Request, reply: aiohttp.ClientResponse, relay: Relay
+) -> web.StreamResponse:
+    kept = headers.to_client(reply.headers)
+    if request.app[_ENGINE].policy.mode is not Mode.OBSERVE:
+        kept.popall("content-length", None)  # a refusal has another length
+    kept["x-subtext-mode"] = request.app[_ENGINE].policy.mode.value
+    kept["x-subtext-verdict-id"] = relay.verdict_id
+    kept["x-subtext-decision"] = "pending"
+    if relay.conclusion:
+        kept["x-subtext-decision"] = relay.conclusion.worst.decision.name.lower()
+        if relay.conclusion.worst.failed_open:
+            kept["x-subtext-failed-open"] = "true"
+    return web.StreamResponse(status=reply.status, reason=reply.reason, headers=kept)
+
+
+async def _chunks(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The upstream's bytes; the connection is closed when reading stops early."""
+    if reply.headers.get("content-encoding", "identity") != "identity":
+        raise UpstreamBroke("the upstream compressed its response although told not to")
+    try:
+        async for data in reply.content.iter_any():
+            yield data
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise UpstreamBroke(f"the upstream broke off: {type(error).__name__}") from error
+    finally:
+        reply.close()
+
+
+async def _unreachable(
+    request: web.Request, origin: Trace, dialect: Dialect, error: Exception
+) -> web.Response:
+    """Answer for an upstream that did not, and record that nothing could be judged."""
+    problem = f"the upstream could not be reached: {type(error).__name__}"
+    relay = Relay(
+        request.app[_ENGINE], origin, dialect.reader(streaming=False), streaming=False
+    )
+    await relay.run(_broken(problem))
+    status = 504 if isinstance(error, TimeoutError) else 502
+    return _error(status, f"{problem[0].upper()}{problem[1:]}.", {"x-subtext-verdict-id": relay.verdict_id})
+
+
+async def _broken(problem: str) -> AsyncIterator[bytes]:
+    raise UpstreamBroke(problem)
+    yield b""  # makes this a generator
+
+
+async def _pass_through(request: web.Request, body: bytes) -> web.StreamResponse:
+    try:
+        reply = await _forward(request, body)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return _error(502, f"The upstream could not be reached: {type(error).__name__}.")
+    try:
+        return await _relay_plainly(request, reply)
+    finally:
+        reply.close()
+
+
+async def _relay_plainly(
+    request: web.Request, reply: aiohttp.ClientResponse
+) -> web.StreamResponse:
+    """Bytes without model text: other routes, and the server's own error messages."""
+    kept = headers.to_client(reply.headers)
+    response = web.StreamResponse(status=reply.status, reason=reply.reason, headers=kept)
+    await response.prepare(request)
+    async for data in reply.content.iter_any():
+        await response.write(data)
+    await response.write_eof()
+    return response
+
+
+async def _forward(request: web.Request, body: bytes) -> aiohttp.ClientResponse:
+    """Send the request on, to the configured upstream only; redirects are not followed."""
+    target = URL(request.app[_SETTINGS].upstream.rstrip("/") + request.raw_path, encoded=True)
+    return await request.app[_CLIENT].request(
+        request.method,
+        target,
+        headers=headers.to_upstream(request.headers),
+        data=body or None,
+        allow_redirects=False,
+    )
+
+
+def _origin(request: web.Request, asked: Request) -> Trace:
+    engine = request.app[_ENGINE]
+    return Trace(
+        trace_id=request.headers.get("x-request-id", "")[:200] or engine.world.new_id(),
+        parts=(),
+        prompt=asked.prompt,
+        model=asked.model,
+        tenant=request.app[_SETTINGS].tenant,
+        conversation_id=asked.conversation_id,
+    )
+
+
+def _spawn(app: web.Application, work: Coroutine[object, object, object]) -> None:
+    """Run to the end even if the client leaves: a verdict must be recorded."""
+    task = asyncio.create_task(work)
+    app[_RUNNING].add(task)
+    task.add_done_callback(app[_RUNNING].discard)
+
+
+def _error(status: int, message: str, extra: dict[str, str] | None = None) -> web.Response:
+    body = {"error": {"message": message, "type": "subtext_error", "code": status}}
+    return web.Response(
+        status=status, text=json.dumps(body), content_type="application/json", headers=extra
+    )

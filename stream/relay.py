@@ -1,0 +1,167 @@
+"""Carries one response from the upstream to the client, through its sessions and the gate."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import structlog
+
+from monitor.dialects import Reader, Refusal
+from monitor.engine import Engine, Live, Session
+from monitor.gate import Event, Gate, Outcome
+from monitor.types import Decision, Frame, Mode, Trace, Verdict
+
+log = structlog.get_logger(__name__)
+
+#: Bytes of a response that are held at most; a larger one counts as unreadable.
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+
+
+class UpstreamBroke(Exception):  # noqa: N818 -- an event more than an error
+    """The upstream stopped before the end of its response; the message says how."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusion:
+    """How a response ended."""
+
+    #: One per choice, in order; at least one.
+    verdicts: tuple[Verdict, ...]
+    refused: bool
+
+    @property
+    def worst(self) -> Verdict:
+        """The verdict that decided."""
+        return max(self.verdicts, key=lambda v: (v.decision, v.unscored is not None))
+
+
+class Relay:
+    """One response. `run` reads the upstream and concludes; `output` yields what may go out."""
+
+    def __init__(self, engine: Engine, origin: Trace, reader: Reader, *, streaming: bool) -> None:
+        mode = engine.policy.mode
+        #: Known from the start; names the verdict of the first choice.
+        self.verdict_id = engine.world.new_id()
+        self.conclusion: Conclusion | None = None
+        self._engine = engine
+        self._origin = origin
+        self._reader = reader
+        self._gate = Gate(Mode.BUFFER if mode is Mode.HOLD and not streaming else mode)
+        self._sessions: dict[int, Session] = {}
+        self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._problem: str | None = None
+        self._refused = False
+        self._pull: asyncio.Task[None] | None = None
+
+    async def output(self) -> AsyncIterator[bytes]:
+        """What the client gets, as soon as it may have it."""
+        while (data := await self._outbox.get()) is not None:
+            yield data
+
+    async def run(self, chunks: AsyncIterator[bytes]) -> Conclusion:
+        """Read `chunks` to their end, a refusal or a break; record the verdicts; end the output."""
+        self._pull = asyncio.create_task(self._read(chunks))
+        try:
+            await asyncio.wait([self._pull])
+            self._note_crash(self._pull)
+            self.conclusion = await self._conclude()
+            self._close(self.conclusion)
+            return self.conclusion
+        finally:
+            self._pull.cancel()
+            for session in self._sessions.values():
+                session.abandon()
+            self._outbox.put_nowait(None)
+
+    def client_left(self) -> None:
+        """Stop reading the upstream; what came is still judged and recorded."""
+        if self._pull:
+            self._pull.cancel()
+
+    def _note_crash(self, pull: asyncio.Task[None]) -> None:
+        """A bug of ours while reading makes the response unjudged, never silently passed."""
+        if not pull.cancelled() and (error := pull.exception()):
+            log.error("reading_failed", verdict_id=self.verdict_id, error=type(error).__name__)
+            self._problem = self._problem or f"reading failed: {type(error).__name__}"
+
+    async def _read(self, chunks: AsyncIterator[bytes]) -> None:
+        size = 0
+        try:
+            async for data in chunks:
+                size += len(data)
+                if size > MAX_RESPONSE_BYTES:
+                    raise UpstreamBroke(f"the response is larger than {MAX_RESPONSE_BYTES} bytes")
+                await self._take(self._reader.feed(data))
+            await self._take(self._reader.close())
+        except UpstreamBroke as error:
+            self._problem = self._problem or str(error)
+            await self._take(self._reader.close())
+        if self._gate.passes:
+            self._outbox.put_nowait(None)  # nothing is held: the client need not wait for scores
+
+    async def _take(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            self._problem = self._problem or frame.problem
+            self._emit(self._gate.frame(frame, self._judged()))
+            if frame.problem:
+                self._on_progress()
+            for delta in frame.deltas:
+                await self._session(delta.choice).feed(delta)
+
+    def _session(self, choice: int) -> Session:
+        if choice not in self._sessions:
+            suffix = f"-{choice}" if choice else ""
+            live = Live(verdict_id=self.verdict_id + suffix, on_progress=self._on_progress)
+            model = self._reader.model or self._origin.model
+            origin = replace(self._origin, choice=choice, model=model)
+            self._sessions[choice] = self._engine.open(origin, live=live)
+        return self._sessions[choice]
+
+    def _judged(self) -> dict[int, int]:
+        return {choice: session.judged for choice, session in self._sessions.items()}
+
+    def _on_progress(self) -> None:
+        """Text was judged, or something failed: tell the gate."""
+        self._emit(self._gate.on(self._event(), self._judged()))
+        if self._refused and self._pull:
+            self._pull.cancel()
+
+    def _event(self) -> Event:
+        failed = self._problem or any(s.failure for s in self._sessions.values())
+        decisions = [s.decision for s in self._sessions.values()]
+        if self._problem:
+            decisions.append(self._engine.policy.unscored)
+        if max(decisions, default=Decision.ALLOW) is Decision.BLOCK:
+            return Event.BLOCK
+        return Event.FAIL_OPEN if failed else Event.JUDGED
+
+    def _emit(self, outcome: Outcome) -> None:
+        self._refused = self._refused or outcome.refused
+        for frame in outcome.frames:
+            self._reader.released(frame)
+            self._outbox.put_nowait(frame.raw)
+
+    async def _conclude(self) -> Conclusion:
+        """Record a verdict for every choice, for the first one even if the response had no text."""
+        sessions = self._sessions or {0: self._session(0)}
+        verdicts = await asyncio.gather(
+            *(s.finish(problem=self._problem, cut=self._refused) for _, s in sorted(sessions.items()))
+        )
+        worst = max(v.decision for v in verdicts)
+        event = Event.BLOCK if worst is Decision.BLOCK else Event.PASSED
+        self._emit(self._gate.on(event, self._judged()))
+        return Conclusion(verdicts=tuple(verdicts), refused=self._refused)
+
+    def _close(self, conclusion: Conclusion) -> None:
+        """Tell a refused client so, in its protocol's words; the verdict is recorded by now."""
+        if not conclusion.refused:
+            return
+        verdict = conclusion.worst
+        words = {
+            "verdict_id": verdict.verdict_id,
+            "decision": verdict.decision.name.lower(),
+            "unscored": verdict.unscored,
+            "mode": verdict.mode.value,
+        }
+        refusal = Refusal(text=self._engine.policy.refusal, subtext=words)
+        self._outbox.put_nowait(self._reader.refuse(refusal))

@@ -1,0 +1,182 @@
+"""One process with everything in it: sidecar, engine, store, dashboard, and the replay for a demo."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+
+import aiohttp
+import uvicorn
+from aiohttp import web
+from rich.console import Console
+
+from classifiers.port import Classifier
+from dashboard.app import LOCAL_HOSTS
+from dashboard.app import create_app as create_dashboard
+from monitor.clock import utc_now
+from monitor.engine import Engine
+from monitor.policy import Policy, to_toml
+from monitor.recording import recorder
+from monitor.store import Store
+from stream import proxy, replay
+
+#: In a demo, a recorded response is asked for so often (seconds), so that the dashboard lives.
+DEMO_INTERVAL = 6.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where the two doors are; port 0 takes a free one."""
+
+    host: str
+    port: int
+    dashboard_host: str
+    dashboard_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What `subtext serve` runs."""
+
+    classifier: Classifier
+    store: Store
+    policy: Policy
+    settings: proxy.Settings
+    addresses: Addresses
+    demo: bool = False
+
+    async def run(self) -> None:
+        """Serve until SIGINT or SIGTERM; then let running responses end and be recorded."""
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with self.started() as (sidecar, dashboard):
+            self._greet(sidecar, dashboard)
+            await stop.wait()
+
+    @asynccontextmanager
+    async def started(self) -> AsyncIterator[tuple[str, str]]:
+        """Start everything; gives the addresses of the sidecar and of the dashboard."""
+        engine = Engine(
+            classifier=self.classifier, policy=self.policy, record=recorder(self.store)
+        )
+        self.store.record_policy(
+            policy=to_toml(self.policy), version=self.policy.version, created_at=utc_now()
+        )
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.classifier.aclose)
+            stack.callback(self.store.close)
+            settings = self.settings
+            if self.demo:
+                upstream = await stack.enter_async_context(_replaying())
+                settings = replace(settings, upstream=upstream)
+            app = proxy.create_app(engine, settings)
+            where = (self.addresses.host, self.addresses.port)
+            sidecar = await stack.enter_async_context(listening(app, *where))
+            dashboard = await stack.enter_async_context(self._dashboard(engine, sidecar))
+            if self.demo:
+                await stack.enter_async_context(_asking(sidecar))
+            yield sidecar, dashboard
+
+    @asynccontextmanager
+    async def _dashboard(self, engine: Engine, sidecar: str) -> AsyncIterator[str]:
+        app = create_dashboard(
+            store=self.store,
+            judge=engine.judge,
+            policy_version=self.policy.version,
+            ready=self._ready,
+            allowed_hosts=(*LOCAL_HOSTS, self.addresses.dashboard_host),
+            thresholds=self.policy.thresholds,
+            try_line=_try_line(sidecar),
+        )
+        config = uvicorn.Config(
+            app,
+            host=self.addresses.dashboard_host,
+            port=self.addresses.dashboard_port,
+            log_level="warning",
+            lifespan="off",
+            timeout_graceful_shutdown=2,
+        )
+        server = _Quiet(config)
+        socket = config.bind_socket()
+        task = asyncio.create_task(server.serve(sockets=[socket]))
+        host, port = socket.getsockname()[:2]
+        try:
+            yield f"http://{host}:{port}"
+        finally:
+            server.should_exit = True
+            await task
+
+    def _ready(self) -> Mapping[str, bool]:
+        return {"classifier": True, "store": self.store.newest_seq() >= 0}
+
+    def _greet(self, sidecar: str, dashboard: str) -> None:
+        console = Console(highlight=False)
+        console.print(f"\n[bold]Sidecar[/]    {sidecar}   (mode: {self.policy.mode.value})")
+        console.print(f"[bold]Dashboard[/]  {dashboard}\n")
+        console.print("Try it:\n")
+        console.print(f"  {_try_line(sidecar)}\n", markup=False, soft_wrap=True)
+        console.print("Stop with Ctrl-C.")
+
+
+class _Quiet(uvicorn.Server):
+    """A uvicorn server that leaves signals to the process that it is part of."""
+
+    def install_signal_handlers(self) -> None:
+        """Do nothing."""
+
+
+@asynccontextmanager
+async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve an aiohttp application; gives its address."""
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, host, port)
+    await site.start()
+    try:
+        bound = runner.addresses[0]
+        yield f"http://{host}:{bound[1]}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def _replaying() -> AsyncIterator[str]:
+    async with listening(replay.create_app(replay.recorded()), "127.0.0.1", 0) as address:
+        yield address
+
+
+@asynccontextmanager
+async def _asking(sidecar: str) -> AsyncIterator[None]:
+    """Send every recorded prompt through the sidecar once, slowly."""
+    task = asyncio.create_task(_ask(sidecar))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, aiohttp.ClientError):
+            await task
+
+
+async def _ask(sidecar: str) -> None:
+    async with aiohttp.ClientSession() as client:
+        for record in replay.recorded():
+            body = {
+                "model": "replay",
+                "stream": True,
+                "messages": [{"role": "user", "content": record["prompt"]}],
+            }
+            async with client.post(f"{sidecar}/v1/chat/completions", json=body) as reply:
+                await reply.read()
+            await asyncio.sleep(DEMO_INTERVAL)
+
+
+def _try_line(sidecar: str) -> str:
+    body = (
+        '{"model": "replay", "stream": true, '
+        '"messages": [{"role": "user", "content": "How is my order?"}]}'
+    )
+    return (
+        f"curl -N {sidecar}/v1/chat/completions -H 'content-type: application/json' -d '{body}'"
+    )
