@@ -1,0 +1,147 @@
+"""The HTTP API: score traces, read verdicts, ask whether the monitor is well."""
+
+import asyncio
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Query, Request
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from dashboard.answers import Json, fault, problem
+from dashboard.filters import PAGE, Filters
+from dashboard.port import Console
+from dashboard.score import MAX_BODY, MAX_TRACES, REQUEST_BODY, TraceIn, complaints, plain
+from monitor.dialects import trace_from_json
+from monitor.store.rows import StoredVerdict, VerdictRow
+from monitor.types import Trace
+from monitor.wire import verdict_json
+
+#: Traces of one request that are judged at the same time.
+AT_ONCE = 32
+_log = structlog.get_logger(__name__)
+
+
+class Listing(Filters):
+    """Filters and the size of a page."""
+
+    limit: Annotated[int, Query(ge=1, le=500)] = PAGE
+
+
+def routes(console: Console) -> APIRouter:
+    """The API's routes."""
+    router = APIRouter(default_response_class=Json)
+
+    @router.post("/v1/score", openapi_extra={"requestBody": REQUEST_BODY})
+    async def score(request: Request) -> Json:
+        """Judge and record one trace, or `{"traces": [...]}`."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != (
+            "application/json"
+        ):
+            return problem(415, "content_type", "Send the trace as application/json.")
+        body = await _body(request)
+        if body is None:
+            return problem(413, "too_large", f"A request holds at most {MAX_BODY} bytes.")
+        return await _score(console, body)
+
+    @router.get("/v1/verdicts")
+    def verdicts(filters: Annotated[Listing, Query()]) -> Json:
+        """Verdicts, newest first."""
+        page = console.store.verdicts(filters.query(limit=filters.limit))
+        rows = [_row_json(row) for row in page.rows]
+        return Json({"verdicts": rows, "next_before": page.next_before})
+
+    @router.get("/v1/verdicts/{verdict_id}")
+    def verdict(verdict_id: str) -> Json:
+        """One verdict with the text that it is about."""
+        stored = console.store.verdict(verdict_id)
+        if stored is None:
+            return problem(404, "not_found", "No verdict has this id.")
+        return Json(_stored_json(stored))
+
+    @router.get("/healthz")
+    async def healthz() -> Json:
+        """The process serves requests."""
+        return Json({"status": "ok"})
+
+    @router.get("/readyz")
+    def readyz() -> Json:
+        """All that a verdict needs works; 503 says what does not."""
+        checks = dict(console.ready())
+        well = all(checks.values())
+        return Json({"ready": well, "checks": checks}, status_code=200 if well else 503)
+
+    return router
+
+
+async def _body(request: Request) -> bytes | None:
+    """The body, or None as soon as it is too large."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            return None
+    return bytes(body)
+
+
+async def _score(console: Console, body: bytes) -> Json:
+    try:
+        given = from_json(body)
+    except ValueError as error:
+        return problem(422, "invalid_json", str(error))
+    if not isinstance(given, dict):
+        return problem(422, "invalid_trace", "Send a JSON object.")
+    if "traces" in given:
+        return await _score_all(console, given)
+    status, answer = await _score_one(console, given)
+    return Json(answer, status_code=status)
+
+
+async def _score_all(console: Console, given: dict[str, Any]) -> Json:
+    traces = given["traces"]
+    if len(given) > 1 or not isinstance(traces, list):
+        return problem(422, "invalid_traces", "Send the list of traces as `traces`, alone.")
+    if not 1 <= len(traces) <= MAX_TRACES:
+        return problem(422, "invalid_traces", f"Send 1 to {MAX_TRACES} traces at a time.")
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def in_turn(item: object) -> dict[str, Any]:
+        async with turns:
+            return (await _score_one(console, item))[1]
+
+    return Json({"verdicts": await asyncio.gather(*map(in_turn, traces))})
+
+
+async def _score_one(console: Console, item: object) -> tuple[int, dict[str, Any]]:
+    try:
+        trace = _trace(item)
+    except ValidationError as error:
+        return 422, fault("invalid_trace", "The trace does not fit.", complaints(error))
+    except ValueError:
+        return 422, fault("invalid_trace", "The trace cannot be read.")
+    try:
+        return 200, verdict_json(await console.judge(trace))
+    except Exception as error:  # noqa: BLE001 - one failure must not spoil the other traces
+        _log.error("score_failed", error=type(error).__name__)
+        return 503, fault("not_judged", "No verdict could be recorded; do not release this.")
+
+
+def _trace(item: object) -> Trace:
+    return trace_from_json(plain(TraceIn.model_validate(item)))
+
+
+def _row_json(row: VerdictRow) -> dict[str, Any]:
+    return {**asdict(row), "decision": row.decision.name.lower()}
+
+
+def _stored_json(stored: StoredVerdict) -> dict[str, Any]:
+    trace = stored.trace
+    parts = None if trace is None else [asdict(part) for part in trace.parts]
+    return {
+        "seq": stored.row.seq,
+        "verdict": dict(stored.document),
+        "trace": None
+        if trace is None
+        else {**{k: v for k, v in asdict(trace).items() if k != "parts"}, "parts": parts},
+    }

@@ -1,0 +1,74 @@
+"""The dashboard as an ASGI application."""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from classifiers.port import Check, Thresholds
+from dashboard import api, pages
+from dashboard.answers import problem
+from dashboard.guard import Guard
+from dashboard.port import Console, Judge, Records
+
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+
+
+def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
+    *,
+    store: Records,
+    judge: Judge,
+    policy_version: str,
+    ready: Callable[[], Mapping[str, bool]],
+    allowed_hosts: Sequence[str] = LOCAL_HOSTS,
+    thresholds: Mapping[Check, Thresholds] | None = None,
+    try_line: str = "",
+) -> FastAPI:
+    """Build the reviewers' console and the API.
+
+    Nobody logs in: serve it on a loopback address, or behind something that knows its users.
+    `allowed_hosts` are the names it answers for. `thresholds` are those of the policy now, drawn
+    on charts. `try_line` is a command that sends a first trace.
+    """
+    console = Console(
+        store=store,
+        judge=judge,
+        policy_version=policy_version,
+        ready=ready,
+        try_line=try_line,
+        thresholds=thresholds or {},
+    )
+    # The interactive documentation would load scripts from another origin.
+    app = FastAPI(title="Subtext", docs_url=None, redoc_url=None, debug=False)
+    app.include_router(api.routes(console))
+    app.include_router(pages.routes(console))
+    app.mount("/static", StaticFiles(directory=str(files("dashboard") / "static")))
+    _explain_errors(app, console)
+    app.add_middleware(Guard, allowed_hosts=allowed_hosts)
+    return app
+
+
+def _explain_errors(app: FastAPI, console: Console) -> None:
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        if _is_api(request):
+            return problem(error.status_code, "http", "No such address or method.")
+        if error.status_code == 404:
+            return pages.not_found(console)
+        return pages.error_page(console, error.status_code, "Not possible", "Wrong method.")
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        details = [{"where": str(e["loc"][-1]), "problem": e["msg"]} for e in error.errors()]
+        if _is_api(request):
+            return problem(422, "invalid_query", "The address does not fit.", details)
+        names = ", ".join(d["where"] for d in details)
+        return pages.error_page(console, 422, "Filter not understood", f"Check: {names}.")
+
+
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith("/v1/")

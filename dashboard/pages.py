@@ -1,0 +1,110 @@
+"""The pages for people: the live list of decisions, and one verdict with its text."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
+from starlette.responses import HTMLResponse, Response
+
+from dashboard.filters import Filters, newer, older
+from dashboard.port import Console
+from dashboard.render import page
+from dashboard.trace_view import trace_view
+
+_Offset = Annotated[int | None, Field(ge=0, le=2**31)]
+
+
+class Windows(Filters):
+    """Filters of the list that one came from, and which part of a long text to show."""
+
+    thinking: _Offset = None
+    answer: _Offset = None
+    tool_call: _Offset = None
+
+    @property
+    def first(self) -> dict[str, int]:
+        """Where each channel's window begins."""
+        given = (
+            ("thinking", self.thinking),
+            ("answer", self.answer),
+            ("tool_call", self.tool_call),
+        )
+        return {channel: offset or 0 for channel, offset in given}
+
+    @property
+    def listing(self) -> Filters:
+        """The filters alone."""
+        return Filters.model_construct(
+            **{name: getattr(self, name) for name in Filters.model_fields}
+        )
+
+
+def routes(console: Console) -> APIRouter:
+    """The pages' routes."""
+    router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+    @router.get("/")
+    def decisions(request: Request, filters: Annotated[Filters, Query()]) -> Response:
+        host = request.headers["host"]
+        return page("list.html", {**_listing(console, filters), "host": host})
+
+    @router.get("/live")
+    def live(request: Request, filters: Annotated[Filters, Query()]) -> Response:
+        """The newest rows and the counts, or 304 when there is nothing new."""
+        version = f'"{console.store.newest_seq()}"'
+        if request.headers.get("if-none-match") == version:
+            return Response(status_code=304, headers={"etag": version})
+        answer = page("live.html", _listing(console, filters))
+        answer.headers["etag"] = version
+        return answer
+
+    @router.get("/verdicts/{verdict_id}")
+    def verdict(verdict_id: str, windows: Annotated[Windows, Query()]) -> Response:
+        return _verdict(console, verdict_id, windows)
+
+    return router
+
+
+def _listing(console: Console, filters: Filters) -> dict[str, Any]:
+    newest = console.store.newest_seq()
+    found = console.store.verdicts(filters.query())
+    return {
+        "console": console,
+        "filters": filters,
+        "newest": newest,
+        "page": found,
+        "summary": console.store.summary(),
+        "models": console.store.models(),
+    }
+
+
+def _verdict(console: Console, verdict_id: str, windows: Windows) -> Response:
+    stored = console.store.verdict(verdict_id)
+    if stored is None:
+        return not_found(console)
+    filters = windows.listing
+    return page(
+        "trace.html",
+        {
+            "console": console,
+            "filters": filters,
+            "windows": windows,
+            "stored": stored,
+            "row": stored.row,
+            "document": stored.document,
+            "view": trace_view(stored, console.thresholds, windows.first),
+            "older": older(console.store, filters, stored.row.seq),
+            "newer": newer(console.store, filters, stored.row.seq),
+        },
+    )
+
+
+def not_found(console: Console) -> HTMLResponse:
+    """Say that there is no such page."""
+    return error_page(console, 404, "Nothing here", "No verdict or page has this address.")
+
+
+def error_page(console: Console, status: int, title: str, message: str) -> HTMLResponse:
+    """Say what went wrong, without a word of the request."""
+    values = {"console": console, "title": title, "message": message}
+    return page("error.html", values, status=status)

@@ -1,0 +1,50 @@
+"""What the dashboard needs from the rest of the monitor."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from classifiers.port import Check, Thresholds
+from monitor.store.rows import Page, Query, StoredVerdict, Summary
+from monitor.types import Trace, Verdict
+
+#: Judges a trace and records the verdict before it returns.
+Judge: TypeAlias = Callable[[Trace], Awaitable[Verdict]]
+
+
+class Records(Protocol):
+    """The reading half of the store. Synchronous and safe to call from any thread."""
+
+    def verdicts(self, query: Query, /) -> Page:
+        """The newest verdicts that fit."""
+        ...
+
+    def verdict(self, verdict_id: str, /) -> StoredVerdict | None:
+        """Everything about one verdict."""
+        ...
+
+    def newest_seq(self) -> int:
+        """Number of the newest record; changes when anything does."""
+        ...
+
+    def summary(self) -> Summary:
+        """How many verdicts there are."""
+        ...
+
+    def models(self) -> Sequence[str]:
+        """The models that verdicts are about."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Console:
+    """What every route shares."""
+
+    store: Records
+    judge: Judge
+    policy_version: str
+    #: What must work before traffic may come, by name.
+    ready: Callable[[], Mapping[str, bool]]
+    #: A command that sends a first trace, shown while there is nothing else to show.
+    try_line: str
+    thresholds: Mapping[Check, Thresholds]

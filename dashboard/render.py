@@ -1,0 +1,57 @@
+"""Jinja as the pages use it: everything is escaped, and undefined names are errors."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from classifiers.port import Check
+from dashboard.inert import inert, visible
+from dashboard.spans import NAMES
+from monitor.types import Decision
+
+#: What a person calls each decision.
+DECISIONS = {Decision.ALLOW: "Allowed", Decision.FLAG: "Flagged", Decision.BLOCK: "Blocked"}
+#: Why a check could not be made, when the store can only say that it was not.
+CHANNEL_NAMES = {"thinking": "Thinking", "answer": "Answer", "tool_call": "Tool calls"}
+
+
+def page(template: str, values: Mapping[str, Any], *, status: int = 200) -> HTMLResponse:
+    """Answer with a page."""
+    return HTMLResponse(_environment.get_template(template).render(values), status_code=status)
+
+
+def _environment_of() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("dashboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "inert": inert,
+        "visible": visible,
+        "clock": lambda when: when[11:19],
+        "day": _day,
+        "percent": lambda p: f"{p * 100:.1f}",
+        "slug": lambda text: quote(text, safe=""),
+        "two": lambda p: f"{p:.2f}",
+        "count": lambda n: f"{n:,}",
+    }
+    environment.globals |= {
+        "CHECKS": [(check, NAMES[check]) for check in Check],
+        "DECISIONS": [(d.name.lower(), DECISIONS[d]) for d in Decision],
+        "CHANNELS": CHANNEL_NAMES,
+    }
+    return environment
+
+
+def _day(when: str) -> str:
+    return datetime.fromisoformat(when).strftime("%-d %b %Y")
+
+
+_environment = _environment_of()

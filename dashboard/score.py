@@ -1,0 +1,94 @@
+"""The shape of a trace at the door, and what is said about one that does not fit."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+
+MAX_TRACES = 256
+MAX_BODY = 32 * 2**20
+_STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class PartIn(BaseModel):
+    """A piece of a response."""
+
+    model_config = _STRICT
+
+    channel: Literal["thinking", "answer", "tool_call"]
+    text: str
+
+
+_PARTS = {"type": "array", "items": PartIn.model_json_schema()}
+_Label = Annotated[str, Field(max_length=1024)]
+
+
+class TraceIn(BaseModel):
+    """One model response: `thinking` and `answer`, or `parts` in the order they were written."""
+
+    model_config = _STRICT
+
+    trace_id: Annotated[_Label | None, Field(default=None)] = None
+    prompt: str | None = None
+    thinking: str | None = None
+    answer: str | None = None
+    parts: Annotated[list[PartIn] | None, WithJsonSchema(_PARTS)] = None
+    model: _Label | None = None
+    tenant: _Label | None = None
+    conversation_id: _Label | None = None
+
+    @model_validator(mode="after")
+    def _has_text(self) -> "TraceIn":
+        texts = (self.thinking, self.answer)
+        if self.parts is not None and any(texts):
+            raise ValueError("give either parts or thinking and answer, not both")
+        if self.parts is None and texts == (None, None):
+            raise ValueError("give thinking, answer or parts")
+        return self
+
+
+_TRACE = TraceIn.model_json_schema()
+#: For OpenAPI: the body is read by hand, so that its size is bounded while it arrives.
+REQUEST_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "oneOf": [
+                    _TRACE,
+                    {
+                        "type": "object",
+                        "required": ["traces"],
+                        "additionalProperties": False,
+                        "properties": {
+                            "traces": {"type": "array", "maxItems": MAX_TRACES, "items": _TRACE}
+                        },
+                    },
+                ]
+            }
+        }
+    },
+}
+
+
+def complaints(error: ValidationError) -> list[dict[str, str]]:
+    """What does not fit and where, without a word of the request."""
+    return [
+        {"where": _where(e["loc"]), "problem": _complaint(e["type"], e["msg"])}
+        for e in error.errors(include_url=False, include_context=False, include_input=False)[:20]
+    ]
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    known = {*TraceIn.model_fields, *PartIn.model_fields}
+    return ".".join(str(p) if isinstance(p, int) or p in known else "?" for p in location)
+
+
+def _complaint(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return f"unknown field; a trace has {', '.join(TraceIn.model_fields)}"
+    return message
+
+
+def plain(trace: TraceIn) -> dict[str, Any]:
+    """The fields that were given, as `monitor.dialects.trace_from_json` reads them."""
+    return trace.model_dump(exclude_none=True)

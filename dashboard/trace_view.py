@@ -1,0 +1,129 @@
+"""What the page of one verdict shows, worked out from what the store holds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from classifiers.port import Check, Thresholds
+from dashboard.chart import Chart, chart
+from dashboard.spans import NAMES, WINDOW, Cue, Span, cues, spans
+from monitor.store.rows import StoredVerdict
+from monitor.types import Channel, Trace
+
+#: Evidence listed above the text; the rest is marked in the text all the same.
+MAX_LISTED = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pane:
+    """One channel's text, or the part of it that fits a page."""
+
+    channel: str
+    spans: list[Span]
+    first: int
+    last: int
+    total: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the text is here."""
+        return self.last - self.first == self.total
+
+    @property
+    def earlier(self) -> int | None:
+        """Where the part before begins."""
+        return max(self.first - WINDOW, 0) if self.first else None
+
+    @property
+    def later(self) -> int | None:
+        """Where the part after begins."""
+        return self.last if self.last < self.total else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckView:
+    """One check's result."""
+
+    check: Check
+    name: str
+    probability: float | None
+    reason: str
+    thresholds: Thresholds | None
+
+    @property
+    def level(self) -> str:
+        """How far it went: `over-block`, `over-flag`, `under`, or `none`."""
+        if self.probability is None:
+            return "none"
+        if self.thresholds is None or self.probability < self.thresholds.flag:
+            return "under"
+        return "over-block" if self.probability >= self.thresholds.block else "over-flag"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceView:
+    """Everything on the page; the panes are empty once the text was erased."""
+
+    checks: list[CheckView]
+    cues: list[Cue]
+    chart: Chart | None
+    panes: dict[str, Pane]
+    prompt: str
+
+    @property
+    def listed(self) -> list[Cue]:
+        """The strongest evidence, in reading order."""
+        strongest = sorted(self.cues, key=lambda cue: -cue.probability)[:MAX_LISTED]
+        return sorted(strongest, key=lambda cue: cue.number)
+
+
+def trace_view(
+    stored: StoredVerdict, thresholds: Mapping[Check, Thresholds], first: Mapping[str, int]
+) -> TraceView:
+    """Work out the page; `first` says where each channel's window begins."""
+    checks = [_check(stored.document, check, thresholds.get(check)) for check in Check]
+    trace = stored.trace
+    if trace is None:
+        return TraceView(checks=checks, cues=[], chart=None, panes={}, prompt="")
+    document = stored.document
+    found = cues(document)
+    panes = (_pane(trace, c, document["steps"], found, first.get(c, 0)) for c in Channel)
+    return TraceView(
+        checks=checks,
+        cues=found,
+        chart=chart(document, found, thresholds),
+        panes={pane.channel: pane for pane in panes},
+        prompt=trace.prompt,
+    )
+
+
+def _check(document: Mapping[str, Any], check: Check, thresholds: Thresholds | None) -> CheckView:
+    result = document["checks"][check.value]
+    return CheckView(
+        check=check,
+        name=NAMES[check],
+        probability=result["probability"],
+        reason=result["reason"],
+        thresholds=thresholds,
+    )
+
+
+def _pane(
+    trace: Trace,
+    channel: Channel,
+    steps: Sequence[Mapping[str, Any]],
+    found: Sequence[Cue],
+    first: int,
+) -> Pane:
+    text = trace.text(channel)
+    first = first if first < len(text) else 0
+    last = min(first + WINDOW, len(text))
+    own_steps = [s for s in steps if s["channel"] == channel]
+    own_cues = [c for c in found if c.channel == channel]
+    return Pane(
+        channel=channel.value,
+        spans=spans(text, own_steps, own_cues, first, last),
+        first=first,
+        last=last,
+        total=len(text),
+    )
