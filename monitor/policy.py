@@ -6,7 +6,7 @@ blocks those, never lowers a decision; a case nobody thought of blocks.
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Final
 
@@ -39,6 +39,10 @@ class Policy:
     def version(self) -> str:
         """A hash of what the policy says, whoever wrote it in whatever order."""
         return sha256(to_toml(self).encode()).hexdigest()[:12]
+
+    def in_mode(self, mode: Mode) -> "Policy":
+        """The same rules in another mode."""
+        return replace(self, mode=mode)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,10 @@ async def _client(app: web.Application) -> AsyncIterator[None]:
     )
     connector = aiohttp.TCPConnector(limit=0)
     app[_CLIENT] = aiohttp.ClientSession(
-        connector=connector, timeout=timeout, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
+        connector=connector,
+        timeout=timeout,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
     )
     yield
     await app[_CLIENT].close()
@@ -163,12 +166,12 @@ async def _unreachable(
 ) -> web.Response:
     """Answer for an upstream that did not, and record that nothing could be judged."""
     problem = f"the upstream could not be reached: {type(error).__name__}"
-    relay = Relay(
-        request.app[_ENGINE], origin, dialect.reader(streaming=False), streaming=False
-    )
+    relay = Relay(request.app[_ENGINE], origin, dialect.reader(streaming=False), streaming=False)
     await relay.run(_broken(problem))
     status = 504 if isinstance(error, TimeoutError) else 502
-    return _error(status, f"{problem[0].upper()}{problem[1:]}.", {"x-subtext-verdict-id": relay.verdict_id})
+    return _error(
+        status, f"{problem[0].upper()}{problem[1:]}.", {"x-subtext-verdict-id": relay.verdict_id}
+    )
 
 
 async def _broken(problem: str) -> AsyncIterator[bytes]:
@@ -187,9 +190,7 @@ async def _pass_through(request: web.Request, body: bytes) -> web.StreamResponse
         reply.close()
 
 
-async def _relay_plainly(
-    request: web.Request, reply: aiohttp.ClientResponse
-) -> web.StreamResponse:
+async def _relay_plainly(request: web.Request, reply: aiohttp.ClientResponse) -> web.StreamResponse:
     """Bytes without model text: other routes, and the server's own error messages."""
     kept = headers.to_client(reply.headers)
     response = web.StreamResponse(status=reply.status, reason=reply.reason, headers=kept)

@@ -145,7 +145,10 @@ class Relay:
         """Record a verdict for every choice, for the first one even if the response had no text."""
         sessions = self._sessions or {0: self._session(0)}
         verdicts = await asyncio.gather(
-            *(s.finish(problem=self._problem, cut=self._refused) for _, s in sorted(sessions.items()))
+            *(
+                s.finish(problem=self._problem, cut=self._refused)
+                for _, s in sorted(sessions.items())
+            )
         )
         worst = max(v.decision for v in verdicts)
         event = Event.BLOCK if worst is Decision.BLOCK else Event.PASSED

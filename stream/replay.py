@@ -13,7 +13,8 @@ from aiohttp import web
 #: Tokens per second of a mid-sized reasoning model on one GPU.
 PACE = 60.0
 _TOKEN = re.compile(r"\s*\S+")
-_RECORDS = web.AppKey("records", Iterator[Mapping[str, str]])
+_RECORDS = web.AppKey("records", dict[str, Mapping[str, str]])
+_TURNS = web.AppKey("turns", Iterator[Mapping[str, str]])
 _PACE = web.AppKey("pace", float)
 
 
@@ -24,9 +25,13 @@ def recorded() -> list[dict[str, str]]:
 
 
 def create_app(records: Sequence[Mapping[str, str]], *, pace: float = PACE) -> web.Application:
-    """Serve `records` in turn on `/v1/chat/completions`; `pace` is in tokens per second, 0 = at once."""
+    """Serve `records` on `/v1/chat/completions`: by their prompt, for other prompts in turn.
+
+    `pace` is in tokens per second; 0 sends everything at once.
+    """
     app = web.Application()
-    app[_RECORDS], app[_PACE] = cycle(records), pace
+    app[_RECORDS] = {record["prompt"]: record for record in records}
+    app[_TURNS], app[_PACE] = cycle(records), pace
     app.router.add_post("/v1/chat/completions", _complete)
     app.router.add_get("/v1/models", _models)
     return app
@@ -38,7 +43,8 @@ async def _models(_request: web.Request) -> web.Response:
 
 async def _complete(request: web.Request) -> web.StreamResponse:
     body = await request.json()
-    record = next(request.app[_RECORDS])
+    asked = body["messages"][-1]["content"]
+    record = request.app[_RECORDS].get(asked) or next(request.app[_TURNS])
     if body.get("stream"):
         return await _stream(request, record)
     return web.json_response(reply(record))

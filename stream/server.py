@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import aiohttp
@@ -58,9 +58,7 @@ class Server:
     @asynccontextmanager
     async def started(self) -> AsyncIterator[tuple[str, str]]:
         """Start everything; gives the addresses of the sidecar and of the dashboard."""
-        engine = Engine(
-            classifier=self.classifier, policy=self.policy, record=recorder(self.store)
-        )
+        engine = Engine(classifier=self.classifier, policy=self.policy, record=recorder(self.store))
         self.store.record_policy(
             policy=to_toml(self.policy), version=self.policy.version, created_at=utc_now()
         )
@@ -123,8 +121,10 @@ class Server:
 class _Quiet(uvicorn.Server):
     """A uvicorn server that leaves signals to the process that it is part of."""
 
-    def install_signal_handlers(self) -> None:
-        """Do nothing."""
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
 
 
 @asynccontextmanager
@@ -177,6 +177,4 @@ def _try_line(sidecar: str) -> str:
         '{"model": "replay", "stream": true, '
         '"messages": [{"role": "user", "content": "How is my order?"}]}'
     )
-    return (
-        f"curl -N {sidecar}/v1/chat/completions -H 'content-type: application/json' -d '{body}'"
-    )
+    return f"curl -N {sidecar}/v1/chat/completions -H 'content-type: application/json' -d '{body}'"

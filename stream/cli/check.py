@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated
@@ -76,12 +76,14 @@ async def _check(
     finally:
         await classifier.aclose()
         store.close()
-    return max(codes, key=_WEIGHT.index, default=_nothing(source))
+    if not codes:
+        typer.secho(f"{source} holds no trace.", fg=typer.colors.RED, err=True)
+    return max(codes, key=_WEIGHT.index, default=ExitCode.COULD_NOT_JUDGE)
 
 
 async def _judged(
     engine: Engine, records: Iterable[Trace | BadRecord], as_json: bool
-) -> "Iterator[ExitCode]":
+) -> AsyncIterator[ExitCode]:
     console = Console()
     for record in records:
         if isinstance(record, BadRecord):
@@ -102,7 +104,3 @@ def exit_code(verdict: Verdict, policy: Policy) -> ExitCode:
     if max(scored, default=Decision.ALLOW) is Decision.BLOCK:
         return ExitCode.BLOCK
     return ExitCode.COULD_NOT_JUDGE if verdict.unscored else ExitCode(int(verdict.decision))
-
-
-def _nothing(source: str) -> ExitCode:
-    return ExitCode.COULD_NOT_JUDGE

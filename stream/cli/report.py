@@ -1,12 +1,14 @@
 """A verdict for people at a terminal."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from dashboard.inert import visible
 from monitor.policy import Policy, reach
-from monitor.types import Assessment, Channel, Check, Decision, Status, StepScores, Trace, Verdict
+from monitor.types import Assessment, Check, Decision, Status, StepScores, Trace, Verdict
 
 _COLOUR = {Decision.ALLOW: "green", Decision.FLAG: "yellow", Decision.BLOCK: "red"}
 #: Steps without a score worth showing are folded to one line when there are more than this.
@@ -34,7 +36,9 @@ def _scores(verdict: Verdict, policy: Policy) -> Table:
     for assessment in verdict.assessments:
         limits = policy.thresholds[assessment.check]
         table.add_row(
-            assessment.check.value, _probability(assessment, policy), f"{limits.flag:.3f}",
+            assessment.check.value,
+            _probability(assessment, policy),
+            f"{limits.flag:.3f}",
             f"{limits.block:.3f}",
         )
     return table
@@ -78,9 +82,9 @@ def _causes(verdict: Verdict) -> dict[int, list[Check]]:
     return causes
 
 
-def _step(trace: Trace, scored: StepScores, checks: "list[Check] | tuple[()]", policy: Policy) -> Text:
+def _step(trace: Trace, scored: StepScores, checks: Sequence[Check], policy: Policy) -> Text:
     step = scored.step
-    words = visible(_text(trace, step.channel)[step.start : step.end].strip())
+    words = visible(trace.text(step.channel)[step.start : step.end].strip())
     if not checks:
         return Text(f"  {words}", style="dim")
     worst = max(reach(policy, c, scored.scores[c]) for c in checks)
@@ -88,7 +92,3 @@ def _step(trace: Trace, scored: StepScores, checks: "list[Check] | tuple[()]", p
     line = Text("▌ ", style=_COLOUR[worst])
     line.append(words, style=f"bold {_COLOUR[worst]}")
     return line.append(f"  [{labels}]", style=_COLOUR[worst])
-
-
-def _text(trace: Trace, channel: Channel) -> str:
-    return trace.text(channel)

@@ -2,14 +2,11 @@
 
 import asyncio
 import ipaddress
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from yarl import URL
 
-from monitor.errors import PolicyError
-from monitor.policy import parse, to_toml
 from monitor.types import Mode
 from stream.cli.options import (
     DEFAULT_DATABASE,
@@ -21,21 +18,25 @@ from stream.cli.options import (
     open_store,
     read_policy,
 )
-from stream.server import Addresses, Server
 from stream.proxy import Settings
+from stream.server import Addresses, Server
 
 
 def serve(
     upstream: Annotated[
         str | None,
-        typer.Option(envvar="SUBTEXT_UPSTREAM", help="Server to stand in front of: http://host:8000"),
+        typer.Option(
+            envvar="SUBTEXT_UPSTREAM", help="Server to stand in front of: http://host:8000"
+        ),
     ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Replay recorded responses instead of an upstream.")
     ] = False,
     host: Annotated[str, typer.Option(help="Address of the sidecar.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the sidecar; 0 takes a free one.")] = 8080,
-    dashboard_host: Annotated[str, typer.Option(help="Address of dashboard and API.")] = "127.0.0.1",
+    dashboard_host: Annotated[
+        str, typer.Option(help="Address of dashboard and API.")
+    ] = "127.0.0.1",
     dashboard_port: Annotated[int, typer.Option(help="Port of dashboard and API.")] = 8081,
     unauthenticated_dashboard: Annotated[
         bool,
