@@ -1,0 +1,19 @@
+"""Every wire format in one place: bytes to frames of text and back, without input or output."""
+
+from monitor.dialects.formats import dialect_for
+from monitor.dialects.port import Dialect, Reader, Refusal, Request
+from monitor.dialects.saved import BadRecord, read_saved
+from monitor.dialects.traces import BadTraceError, trace_from_json, trace_to_json
+
+__all__ = [
+    "BadRecord",
+    "BadTraceError",
+    "Dialect",
+    "Reader",
+    "Refusal",
+    "Request",
+    "dialect_for",
+    "read_saved",
+    "trace_from_json",
+    "trace_to_json",
+]

@@ -1,0 +1,217 @@
+"""The two ways to read a response: event by event, or its whole body at once."""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from monitor.dialects.jsontext import parse
+from monitor.dialects.port import Refusal
+from monitor.dialects.rows import Node
+from monitor.dialects.scribe import Scribe
+from monitor.dialects.sse import MAX_EVENT, Framer, parse_event
+from monitor.dialects.walk import Walker
+from monitor.types import Frame
+
+__all__ = ["MAX_BODY", "Ending", "StreamReader", "WholeReader"]
+
+#: Bytes of an unstreamed body beyond which it is not read but reported.
+MAX_BODY = 4 * MAX_EVENT
+
+
+class Ending(ABC):
+    """What a protocol must know to end a response in its own words. One per response."""
+
+    def __init__(self) -> None:
+        #: Top-level fields of the upstream's response that a refusal repeats.
+        self.seen: dict[str, Any] = {}
+        self._waiting: deque[tuple[int, dict[str, Any]]] = deque()
+        self._met = self._out = 0
+        self.finished = False
+
+    def meet(self, payload: dict[str, Any], *, final: bool) -> None:
+        """Note what a frame holds; it is not out yet."""
+        self._met += 1
+        note = {"final": final, **self.note(payload)}
+        if any(v not in (None, False, (), {}) for v in note.values()):
+            self._waiting.append((self._met, note))
+
+    def out(self) -> None:
+        """Note that the next frame is out."""
+        self._out += 1
+        while self._waiting and self._waiting[0][0] <= self._out:
+            _, note = self._waiting.popleft()
+            self.finished = self.finished or note["final"]
+            self.apply(note)
+
+    @abstractmethod
+    def note(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Return what of an event matters to the ending once it is released."""
+
+    @abstractmethod
+    def apply(self, note: dict[str, Any]) -> None:
+        """Take in a note whose frame was released."""
+
+    @abstractmethod
+    def stream(self, refusal: Refusal, choices: list[int]) -> bytes:
+        """Return the events that end a stream."""
+
+    @abstractmethod
+    def whole(self, refusal: Refusal) -> bytes:
+        """Return a whole body."""
+
+
+class _Reader:
+    """What both ways share."""
+
+    def __init__(self, root: Node, ending: Ending, *, starts_in_thinking: bool) -> None:
+        self.model = ""
+        self._root = root
+        self._ending = ending
+        self._scribe = Scribe(starts_in_thinking=starts_in_thinking)
+        self._walker = Walker(self._scribe)
+
+    def released(self, _frame: Frame) -> None:
+        """Note that the frame went to the client."""
+        self._ending.out()
+
+    def _read(self, value: object, root: Node) -> str | None:
+        """Read a JSON value; return why it could not be read, if so."""
+        self._walker.problem = None
+        try:
+            self._walker.read(root, value, mounts=self._root)
+        except RecursionError:
+            return "JSON nested too deeply"
+        return self._walker.problem
+
+    def _look(self, payload: dict[str, Any]) -> None:
+        """Learn the model's name and what a refusal repeats."""
+        for source in (payload, payload.get("message"), payload.get("response")):
+            if isinstance(source, dict):
+                self._ending.seen.update({k: v for k, v in source.items() if k in _REPEATED})
+        model = self._ending.seen.get("model")
+        self.model = self.model or (model if isinstance(model, str) else "")
+
+
+_REPEATED = ("id", "model", "created", "created_at", "system_fingerprint")
+
+
+class WholeReader(_Reader):
+    """Reads an unstreamed body: one frame."""
+
+    def __init__(self, root: Node, ending: Ending, *, starts_in_thinking: bool) -> None:
+        super().__init__(root, ending, starts_in_thinking=starts_in_thinking)
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Collect the body; only a body over the cap leaves early, unread."""
+        self._chunks.append(data)
+        self._size += len(data)
+        if self._size <= MAX_BODY:
+            return []
+        return [self.frame(self._taken(), problem=f"a body of more than {MAX_BODY} bytes")]
+
+    def close(self) -> list[Frame]:
+        """Return the body."""
+        raw = self._taken()
+        return [self.read(raw)] if raw else []
+
+    def read(self, raw: bytes) -> Frame:
+        """Read a whole body."""
+        try:
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return self.frame(raw, problem="invalid UTF-8")
+        parsed = parse(text)
+        problem = self.take(parsed.value) if parsed.value is not None else "no JSON object"
+        return self.frame(raw, problem=parsed.problem or problem)
+
+    def take(self, value: object) -> str | None:
+        """Read a body that is parsed already."""
+        if isinstance(value, dict):
+            self._look(value)
+        return self._read(value, self._root)
+
+    def refuse(self, refusal: Refusal) -> bytes:
+        """Return a whole body in place of the upstream's."""
+        return b"" if self._ending.finished else self._ending.whole(refusal)
+
+    def frame(self, raw: bytes, *, problem: str | None) -> Frame:
+        """Return the one frame of this response."""
+        self._ending.meet({}, final=True)
+        deltas = self._scribe.frame(last=True)
+        return Frame(raw=raw, deltas=deltas, problem=problem, final=True)
+
+    def _taken(self) -> bytes:
+        raw = b"".join(self._chunks)
+        self._chunks.clear()
+        return raw
+
+
+class StreamReader(_Reader):
+    """Reads server-sent events: a frame per event."""
+
+    def __init__(
+        self,
+        root: Node,
+        ending: Ending,
+        *,
+        events: Mapping[str, Node],
+        last: frozenset[str],
+        starts_in_thinking: bool,
+    ) -> None:
+        """`events` by `type`; `last` are the types (or data) that end a response."""
+        super().__init__(root, ending, starts_in_thinking=starts_in_thinking)
+        self._events = events
+        self._last = last
+        self._framer = Framer()
+        self._first = True
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Return a frame for each event that `data` completes."""
+        return [self._frame(raw) for raw in self._framer.feed(data)]
+
+    def close(self) -> list[Frame]:
+        """Return an event that was cut off, and text that was held back for a tag."""
+        raw = self._framer.rest()
+        frames = [self._frame(raw)] if raw else []
+        held = self._scribe.frame(last=True)
+        if held:
+            self._ending.meet({}, final=False)
+            frames.append(Frame(raw=b"", deltas=held))
+        return frames
+
+    def refuse(self, refusal: Refusal) -> bytes:
+        """Return the events that end the stream after what was released."""
+        if self._ending.finished:
+            return b""
+        return self._ending.stream(refusal, self._scribe.choices or [0])
+
+    def _frame(self, raw: bytes) -> Frame:
+        event = parse_event(raw, first=self._first)
+        self._first = False
+        if event.data in self._last:
+            return self._done(raw, {}, event.problem, final=True)
+        value, problem = parse(event.data) if event.data else (None, None)
+        payload = value if isinstance(value, dict) else {}
+        if value is not None:
+            self._look(payload)
+            problem = self._read(value, self._node(payload)) or problem
+        final = _kind(payload) in self._last
+        return self._done(raw, payload, event.problem or problem, final=final)
+
+    def _node(self, payload: dict[str, Any]) -> Node:
+        return self._events.get(_kind(payload), self._root)
+
+    def _done(
+        self, raw: bytes, payload: dict[str, Any], problem: str | None, *, final: bool
+    ) -> Frame:
+        self._ending.meet(payload, final=final)
+        deltas = self._scribe.frame(last=final)
+        return Frame(raw=raw, deltas=deltas, problem=problem, final=final)
+
+
+def _kind(payload: dict[str, Any]) -> str:
+    kind = payload.get("type")
+    return kind if isinstance(kind, str) else ""

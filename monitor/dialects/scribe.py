@@ -1,0 +1,127 @@
+"""Takes down what a response says: each text once, in order, by choice."""
+
+import hashlib
+import re
+from typing import NamedTuple
+
+from monitor.dialects.voice import Loc, Voice
+from monitor.types import Channel, Delta
+
+__all__ = ["Heard", "Scribe"]
+
+#: What tokens and texts of the same words may differ in: white space and special tokens.
+_NOISE = re.compile(r"\s+|<[^<>\s]{1,40}>")
+
+
+class Heard(NamedTuple):
+    """A text as it was met; no channel where tags in the text decide."""
+
+    at: Loc
+    channel: Channel | None
+    text: str
+    repeats: bool
+
+
+class _Told:
+    """What was said at one place so far, in constant memory."""
+
+    __slots__ = ("_digest", "_size")
+
+    def __init__(self) -> None:
+        self._digest = hashlib.blake2b(digest_size=16)
+        self._size = 0
+
+    def add(self, text: str) -> None:
+        raw = text.encode("utf-16-le", "surrogatepass")
+        self._digest.update(raw)
+        self._size += len(raw)
+
+    def news(self, text: str) -> str:
+        """What `text`, said to be the whole, adds: nothing, its end, or all of it."""
+        raw = text.encode("utf-16-le", "surrogatepass")
+        start = raw[: self._size]
+        if len(raw) >= self._size and _digest(start) == self._digest.digest():
+            return raw[self._size :].decode("utf-16-le", "surrogatepass")
+        self.__init__()  # type: ignore[misc]
+        return text
+
+
+class Scribe:
+    """One per response. Collects the deltas of a frame at a time."""
+
+    def __init__(self, *, starts_in_thinking: bool = False) -> None:
+        self._starts_in_thinking = starts_in_thinking
+        self._voices: dict[int, Voice] = {}
+        self._told: dict[Loc, _Told] = {}
+        self._deltas: list[Delta] = []
+        self._heard: list[Heard] = []
+        self._aside: list[Heard] | None = None
+
+    @property
+    def choices(self) -> list[int]:
+        """Indexes of the choices that spoke."""
+        return sorted(self._voices)
+
+    def hear(self, at: Loc, channel: Channel | None, text: str, *, repeats: bool) -> None:
+        """Take down a text; one that `repeats` is the whole of what was said at this place."""
+        if not text:
+            return
+        heard = Heard(at, channel, text, repeats)
+        if self._aside is None:
+            self._take_down(heard)
+        else:
+            self._aside.append(heard)
+
+    def listen_aside(self) -> None:
+        """Keep what follows apart until `settle`."""
+        self._aside = []
+
+    def settle(self) -> None:
+        """Drop what was kept apart when it repeats this frame's text, else take it down."""
+        aside, self._aside = self._aside or [], None
+        if aside and not self.echoes(aside[0].at, "".join(h.text for h in aside)):
+            for heard in aside:
+                self._take_down(heard)
+
+    def echoes(self, at: Loc, text: str) -> bool:
+        """Whether this frame has said `text` in the same choice already."""
+        said = [h for h in self._heard if choice_of(h.at) == choice_of(at)]
+        ways = [[h for h in said if h.channel is c] for c in (None, *Channel)]
+        joined = ("".join(h.text for h in way) for way in (said, *ways))
+        return _squashed(text) in {_squashed(j) for j in joined}
+
+    def frame(self, *, last: bool = False) -> tuple[Delta, ...]:
+        """Return the deltas since the last frame; the `last` one brings what was held back."""
+        for voice in self._voices.values() if last else ():
+            self._deltas += voice.pause()
+        found = tuple(d for d in self._deltas if d.text)
+        self._deltas, self._heard = [], []
+        return found
+
+    def _take_down(self, heard: Heard) -> None:
+        self._heard.append(heard)
+        told = self._told.setdefault(heard.at, _Told())
+        text = told.news(heard.text) if heard.repeats else heard.text
+        told.add(text)
+        if text:
+            voice = self._voice(choice_of(heard.at))
+            self._deltas += voice.say(heard.at, heard.channel, text)
+
+    def _voice(self, choice: int) -> Voice:
+        if choice not in self._voices:
+            fresh = Voice(choice, starts_in_thinking=self._starts_in_thinking)
+            self._voices[choice] = fresh
+        return self._voices[choice]
+
+
+def choice_of(at: Loc) -> int:
+    """Return the choice that a place belongs to."""
+    return at[1] if at[:1] == ("choices",) and isinstance(at[1], int) else 0
+
+
+def _digest(raw: bytes) -> bytes:
+    return hashlib.blake2b(raw, digest_size=16).digest()
+
+
+def _squashed(text: str) -> str:
+    return _NOISE.sub("", text)
