@@ -110,7 +110,7 @@ def _checked(body: Mapping[str, Any], data: bytes) -> bytes:
     size = body["content_bytes"]
     try:
         plain = zlib.decompressobj().decompress(data, size + 1)
-    except zlib.error as error:
+    except (TypeError, zlib.error) as error:
         raise CorruptContent("stored content cannot be decompressed") from error
     if hashlib.sha256(plain).hexdigest() != body["content_sha256"]:
         raise CorruptContent("stored content differs from the hash in its record")

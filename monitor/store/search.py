@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from monitor.store import chain
 from monitor.store.content import NO_POINTERS, label, unpack
+from monitor.store.errors import CorruptContent
 from monitor.store.rows import Page, Query, StoredVerdict, Summary, VerdictRow
 from monitor.store.schema import contents, verdicts
 from monitor.types import Decision
@@ -32,6 +33,8 @@ def stored(connection: Connection, verdict_id: str) -> StoredVerdict | None:
         return None
     row = _row_of(found)
     body = chain.get(connection, row.seq).body
+    if "verdict" not in body:
+        raise CorruptContent("the record of this verdict was altered")
     content = select(contents.c.data).where(contents.c.seq == row.seq)
     data = connection.execute(content).scalar_one_or_none()
     trace, pointers = (None, NO_POINTERS) if data is None else unpack(body, data)
@@ -41,7 +44,7 @@ def stored(connection: Connection, verdict_id: str) -> StoredVerdict | None:
 def summary(connection: Connection) -> Summary:
     """Count the verdicts."""
     counts = select(verdicts.c.decision, func.count()).group_by(verdicts.c.decision)
-    found = {Decision(d): n for d, n in connection.execute(counts)}
+    found = {_decision(d): n for d, n in connection.execute(counts)}
     unscored = select(func.count()).where(verdicts.c.unscored.is_not(None))
     return Summary(
         decisions={decision: found.get(decision, 0) for decision in Decision},
@@ -70,4 +73,11 @@ def _conditions(query: Query) -> Iterator[ColumnElement[bool]]:
 
 def _row_of(row: Row[Any]) -> VerdictRow:
     fields = {name: getattr(row, name) for name in VerdictRow.__slots__}
-    return VerdictRow(**{**fields, "decision": Decision(row.decision)})
+    return VerdictRow(**{**fields, "decision": _decision(row.decision)})
+
+
+def _decision(value: int) -> Decision:
+    try:
+        return Decision(value)
+    except ValueError as error:
+        raise CorruptContent(f"{value!r} stands in a verdict row in place of a decision") from error

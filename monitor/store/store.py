@@ -16,6 +16,8 @@ from monitor.types import Trace, Verdict
 
 #: Records read at a time; between two reads no transaction is open.
 BATCH = 200
+#: Nothing can stand before this; a forged record may stand before 0.
+FIRST = -(2**63)
 
 
 class Store:
@@ -84,8 +86,8 @@ class Store:
             return chain.last(connection)[0]
 
     def records(self, start: int = 0) -> Iterator[AuditRecord]:
-        """Read the chain in order, from record `start`."""
-        return map(chain.record_of, self._stream(select(records), start))
+        """Read the chain in order, from record `start`; from 0, whatever stands before it too."""
+        return map(chain.record_of, self._stream(select(records), start or FIRST))
 
     def audit(self, *, expect_size: int | None = None, expect_head: str | None = None) -> Report:
         """Verify the chain and compare all that is stored with it.
@@ -97,7 +99,7 @@ class Store:
         with reading(self._engine) as connection:
             return inspection.with_problems(report, inspection.orphans(connection))
 
-    def _stream(self, rows: Select[Any], start: int = 0) -> Iterator[Row[Any]]:
+    def _stream(self, rows: Select[Any], start: int = FIRST) -> Iterator[Row[Any]]:
         wanted = rows.order_by(records.c.seq).limit(BATCH)
         while True:
             with reading(self._engine) as connection:
