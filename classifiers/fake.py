@@ -60,7 +60,7 @@ class FakeClassifier:
         return [self._vector(text) for text in texts]
 
     def head(self) -> "FakeHead":
-        """A fresh head that keeps the highest scores it has read."""
+        """A fresh head; it has no memory."""
         return FakeHead()
 
     async def compare(self, pairs: Sequence[Pair]) -> list[float]:
@@ -92,17 +92,13 @@ class FakeClassifier:
 
 
 class FakeHead:
-    """Keeps the highest score of the thinking and answer steps so far."""
-
-    def __init__(self) -> None:
-        self._scores = HeadScores(0.0, 0.0)
+    """Reads each step's scores off its vector, with no memory."""
 
     def read(self, role: Role, vector: Vector) -> HeadScores:
-        """Score the trace up to this step; a prompt step changes nothing."""
-        if role is not Role.PROMPT:
-            highest = (max(old, float(new)) for old, new in zip(self._scores, vector, strict=False))
-            self._scores = HeadScores(*highest)
-        return self._scores
+        """The scores that `encode` put into the vector; a prompt step scores 0."""
+        if role is Role.PROMPT:
+            return HeadScores(0.0, 0.0)
+        return HeadScores(float(vector[0]), float(vector[1]))
 
 
 def _bytes(text: str) -> bytes:

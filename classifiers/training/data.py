@@ -93,11 +93,11 @@ STEP_RECIPES: Final[dict[str, Recipe]] = {
 
 #: Sources of the pair model beside the authored ones.
 PAIR_RECIPES: Final[dict[str, Recipe]] = {
-    "esnli": Recipe(cap=700),
-    "summedits": Recipe(cap=700),
-    "gsm8k-samples": Recipe(cap=150),
-    "gsm8k-samples.swapped": Recipe(cap=150),
-    "cotstress-ratings.swapped": Recipe(cap=150),
+    "esnli": Recipe(cap=600),
+    "summedits": Recipe(cap=300),
+    "gsm8k-samples": Recipe(cap=120),
+    "gsm8k-samples.swapped": Recipe(cap=120),
+    "cotstress-ratings.swapped": Recipe(cap=50),
 }
 
 

@@ -1,0 +1,57 @@
+"""Records as the pair model reads them: one pair per answer step."""
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from classifiers import premise
+from classifiers.port import Check, Pair, Vector
+from classifiers.segment import segment
+from classifiers.tokenise import Tokeniser, Window
+from classifiers.training.data import Record
+
+#: Vectors only break ties; training does without them.
+_NO_VECTOR: Final = np.zeros(1, dtype=np.float32)
+#: Long faithful answers are thinned to so many pairs while training.
+MOST_PAIRS: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairTrace:
+    """A record's pairs; its label is on their maximum."""
+
+    record: Record
+    windows: list[Window]
+
+    @property
+    def label(self) -> int | None:
+        """The record's mismatch label."""
+        return self.record.labels[Check.MISMATCH]
+
+
+def pairs(record: Record) -> list[Pair]:
+    """The questions that serving asks about this record, in order."""
+    thinking = [p.text for p in segment(record.thinking)][-premise.SEARCHED_STEPS :]
+    answer = [p.text for p in segment(record.answer)]
+    if not thinking:
+        return []
+    nothing: list[Vector] = [_NO_VECTOR] * len(thinking)
+    return [
+        premise.pair(thinking, nothing, answer[: i + 1], _NO_VECTOR) for i in range(len(answer))
+    ]
+
+
+def cut(record: Record, tokeniser: Tokeniser) -> PairTrace:
+    """Pair up and tokenise a record."""
+    return PairTrace(record=record, windows=[w for p in pairs(record) for w in tokeniser.pair(p)])
+
+
+def thin(trace: PairTrace, rng: random.Random) -> PairTrace:
+    """A training view; a mismatch may be anywhere, so positives lose nothing but the far excess."""
+    most = MOST_PAIRS * 2 if trace.label == 1 else MOST_PAIRS
+    if len(trace.windows) <= most:
+        return trace
+    return PairTrace(record=trace.record, windows=rng.sample(trace.windows, most))
+
