@@ -158,8 +158,10 @@ class Session:
             self._fail("the deadline passed before the text was judged")
         except ClassifierError as error:
             self._fail(f"the classifier failed: {error}")
-        except Exception as error:  # whatever it was, the response is now not judged
-            log.error("scoring_failed", verdict_id=self.verdict_id, error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 -- whatever it was, the text was not judged
+            # No traceback in a log: its frames hold the text of the trace.
+            name = type(error).__name__
+            log.error("scoring_failed", verdict_id=self.verdict_id, error=name)  # noqa: TRY400
             self._fail(f"the classifier failed: {type(error).__name__}")
 
     async def _score(self, scorer: Scorer, batch: list[tuple[float, Step]]) -> None:

@@ -17,9 +17,6 @@ from stream import headers
 from stream.relay import Relay, UpstreamBroke
 
 log = structlog.get_logger(__name__)
-_ENGINE, _SETTINGS = web.AppKey("engine", Engine), web.AppKey("settings", "Settings")
-_CLIENT = web.AppKey("client", aiohttp.ClientSession)
-_RUNNING = web.AppKey("running", set[asyncio.Task[object]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +32,13 @@ class Settings:
     #: Responses under judgement at once; more are refused with 503.
     max_responses: int = 256
     tenant: str = ""
+
+
+_ENGINE = web.AppKey("engine", Engine)
+_SETTINGS = web.AppKey("settings", Settings)
+_CLIENT = web.AppKey("client", aiohttp.ClientSession)
+#: Responses under judgement; some outlive their clients.
+_RUNNING = web.AppKey("running", set[asyncio.Task[object]])
 
 
 def create_app(engine: Engine, settings: Settings) -> web.Application:
@@ -175,8 +179,9 @@ async def _unreachable(
 
 
 async def _broken(problem: str) -> AsyncIterator[bytes]:
-    raise UpstreamBroke(problem)
-    yield b""  # makes this a generator
+    if problem:
+        raise UpstreamBroke(problem)
+    yield b""
 
 
 async def _pass_through(request: web.Request, body: bytes) -> web.StreamResponse:

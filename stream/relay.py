@@ -17,6 +17,11 @@ log = structlog.get_logger(__name__)
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
 
+def _check_size(size: int) -> None:
+    if size > MAX_RESPONSE_BYTES:
+        raise UpstreamBroke(f"the response is larger than {MAX_RESPONSE_BYTES} bytes")
+
+
 class UpstreamBroke(Exception):  # noqa: N818 -- an event more than an error
     """The upstream stopped before the end of its response; the message says how."""
 
@@ -89,8 +94,7 @@ class Relay:
         try:
             async for data in chunks:
                 size += len(data)
-                if size > MAX_RESPONSE_BYTES:
-                    raise UpstreamBroke(f"the response is larger than {MAX_RESPONSE_BYTES} bytes")
+                _check_size(size)
                 await self._take(self._reader.feed(data))
             await self._take(self._reader.close())
         except UpstreamBroke as error:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 #: Tokens per second of a mid-sized reasoning model on one GPU.
 PACE = 60.0
-_TOKEN = re.compile(r"\s*\S+")
+_TOKEN = re.compile(r"\s*\S+|\s+$")
 _RECORDS = web.AppKey("records", dict[str, Mapping[str, str]])
 _TURNS = web.AppKey("turns", Iterator[Mapping[str, str]])
 _PACE = web.AppKey("pace", float)
@@ -31,7 +31,7 @@ def create_app(records: Sequence[Mapping[str, str]], *, pace: float = PACE) -> w
     """
     app = web.Application()
     app[_RECORDS] = {record["prompt"]: record for record in records}
-    app[_TURNS], app[_PACE] = cycle(records), pace
+    app[_TURNS], app[_PACE] = iter(cycle(records)), pace
     app.router.add_post("/v1/chat/completions", _complete)
     app.router.add_get("/v1/models", _models)
     return app

@@ -1,4 +1,4 @@
-"""One process with everything in it: sidecar, engine, store, dashboard, and the replay for a demo."""
+"""One process with everything in it: sidecar, engine, store, dashboard, a replay for the demo."""
 
 import asyncio
 import signal

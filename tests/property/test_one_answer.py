@@ -1,6 +1,7 @@
 """Three doors, one answer: how a response was cut into chunks changes nothing."""
 
 import asyncio
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,7 +36,7 @@ def test_steps_do_not_depend_on_chunks(text, sizes):
 def test_every_character_is_in_exactly_one_step(text):
     pieces = segment(text)
     assert "".join(text[p.start : p.end] for p in pieces) == text
-    assert all(a.end == b.start for a, b in zip(pieces, pieces[1:], strict=False))
+    assert all(a.end == b.start for a, b in pairwise(pieces))
     assert all(0 < p.end - p.start <= MAX_CODE_POINTS for p in pieces)
 
 
@@ -44,9 +45,9 @@ def test_normalising_does_not_depend_on_where_text_is_cut(text, at):
     assert normalise(text[:at]).text + normalise(text[at:]).text == normalise(text).text
 
 
-parts = st.lists(
-    st.builds(Part, channel=st.sampled_from(Channel), text=texts), max_size=5
-).map(coalesce)
+parts = st.lists(st.builds(Part, channel=st.sampled_from(Channel), text=texts), max_size=5).map(
+    coalesce
+)
 
 
 @given(parts, cuts)

@@ -86,7 +86,7 @@ thresholds = st.tuples(st.floats(0.001, 1), st.floats(0.001, 1)).map(
 
 
 @given(
-    st.fixed_dictionaries({c: thresholds for c in Check}),
+    st.fixed_dictionaries(dict.fromkeys(Check, thresholds)),
     st.sampled_from(Mode),
     st.sampled_from(Decision),
     st.sampled_from(Decision),
