@@ -116,7 +116,10 @@ class Scribe:
 
 def choice_of(at: Loc) -> int:
     """Return the choice that a place belongs to."""
-    return at[1] if at[:1] == ("choices",) and isinstance(at[1], int) else 0
+    match at:
+        case ("choices", int(choice), *_):
+            return choice
+    return 0
 
 
 def _digest(raw: bytes) -> bytes:

@@ -118,7 +118,7 @@ class Walker:
             self._unknown(str(value) if isinstance(value, int | float) else value, at)
 
     def _object(self, node: Node, value: dict[str, object], at: Loc) -> None:
-        known = [(_SAME.get(key, key), key, inner) for key, inner in pairs(value)]
+        known = [(_known_as(key, node), key, inner) for key, inner in pairs(value)]
         known.sort(key=lambda found: node.rank.get(found[0], len(node.rank)))
         for name, key, inner in known:
             place = (*at, name)
@@ -190,6 +190,10 @@ class Walker:
 
     def _note(self, problem: str) -> None:
         self.problem = self.problem or problem
+
+
+def _known_as(key: str, node: Node) -> str:
+    return key if key in node.children else _SAME.get(key, key)
 
 
 def _own_number(value: object) -> int | None:
