@@ -13,7 +13,7 @@ from dashboard.answers import Json, fault, problem
 from dashboard.filters import PAGE, Filters
 from dashboard.port import Console
 from dashboard.score import MAX_BODY, MAX_TRACES, REQUEST_BODY, TraceIn, complaints, plain
-from monitor.dialects import trace_from_json
+from monitor.dialects import BadTraceError, trace_from_json, trace_to_json
 from monitor.store.rows import StoredVerdict, VerdictRow
 from monitor.types import Trace
 from monitor.wire import verdict_json
@@ -118,8 +118,8 @@ async def _score_one(console: Console, item: object) -> tuple[int, dict[str, Any
         trace = _trace(item)
     except ValidationError as error:
         return 422, fault("invalid_trace", "The trace does not fit.", complaints(error))
-    except ValueError:
-        return 422, fault("invalid_trace", "The trace cannot be read.")
+    except BadTraceError as error:
+        return 422, fault("invalid_trace", str(error))
     try:
         return 200, verdict_json(await console.judge(trace))
     except Exception as error:  # noqa: BLE001 - one failure must not spoil the other traces
@@ -136,12 +136,8 @@ def _row_json(row: VerdictRow) -> dict[str, Any]:
 
 
 def _stored_json(stored: StoredVerdict) -> dict[str, Any]:
-    trace = stored.trace
-    parts = None if trace is None else [asdict(part) for part in trace.parts]
     return {
         "seq": stored.row.seq,
         "verdict": dict(stored.document),
-        "trace": None
-        if trace is None
-        else {**{k: v for k, v in asdict(trace).items() if k != "parts"}, "parts": parts},
+        "trace": None if stored.trace is None else trace_to_json(stored.trace),
     }

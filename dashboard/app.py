@@ -14,7 +14,9 @@ from dashboard import api, pages
 from dashboard.answers import problem
 from dashboard.guard import Guard
 from dashboard.port import Console, Judge, Records
+from monitor.store import StoreError
 
+_ADVICE = "Run `subtext audit verify`."
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -60,6 +62,13 @@ def _explain_errors(app: FastAPI, console: Console) -> None:
         if error.status_code == 404:
             return pages.not_found(console)
         return pages.error_page(console, error.status_code, "Not possible", "Wrong method.")
+
+    @app.exception_handler(StoreError)
+    async def unreadable(request: Request, error: StoreError) -> Response:
+        message = "The audit store cannot be read, or what it holds was altered."
+        if _is_api(request):
+            return problem(503, type(error).__name__, message)
+        return pages.error_page(console, 503, "Store not readable", f"{message} {_ADVICE}")
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

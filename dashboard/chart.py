@@ -136,7 +136,8 @@ def _levels(thresholds: Mapping[Check, Thresholds]) -> list[Level]:
 def _marks(evidence: Sequence[Cue], lanes: Mapping[str, Lane]) -> list[Mark]:
     """One mark for each check and place: the strongest evidence there."""
     strongest: dict[tuple[Check, int], Mark] = {}
-    for cue in sorted(evidence, key=lambda c: c.probability):
+    drawn = [cue for cue in evidence if cue.channel in lanes]
+    for cue in sorted(drawn, key=lambda c: c.probability):
         lane = lanes[cue.channel]
         left, right = lane.x(cue.start), lane.x(cue.end)
         mark = Mark(cue=cue, x=left, width=max(right - left, WIDTH / BUCKETS))

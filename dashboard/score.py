@@ -27,21 +27,26 @@ class TraceIn(BaseModel):
 
     model_config = _STRICT
 
-    trace_id: Annotated[_Label | None, Field(default=None)] = None
+    trace_id: _Label | None = None
     prompt: str | None = None
     thinking: str | None = None
     answer: str | None = None
+    #: Strings, or calls as the wire formats have them.
+    tool_calls: list[Any] | None = None
     parts: Annotated[list[PartIn] | None, WithJsonSchema(_PARTS)] = None
     model: _Label | None = None
     tenant: _Label | None = None
     conversation_id: _Label | None = None
+    choice: Annotated[int | None, Field(ge=0, le=10_000)] = None
+    #: Why part of the response could not be read: the verdict then says "not judged".
+    problem: _Label | None = None
 
     @model_validator(mode="after")
     def _has_text(self) -> "TraceIn":
-        texts = (self.thinking, self.answer)
-        if self.parts is not None and any(texts):
+        written = (self.thinking, self.answer, self.tool_calls)
+        if self.parts is not None and any(written):
             raise ValueError("give either parts or thinking and answer, not both")
-        if self.parts is None and texts == (None, None):
+        if self.parts is None and self.thinking is None and self.answer is None:
             raise ValueError("give thinking, answer or parts")
         return self
 
