@@ -137,13 +137,9 @@ def _misfits(record: AuditRecord, seq: int, head: str) -> Iterator[Problem]:
 
 
 def _digest_of(record: AuditRecord) -> str | None:
-    values = (record.body, record.created_at, record.kind, record.previous, record.seq)
-    names = (b'{"body":', b',"created_at":', b',"kind":', b',"previous":', b',"seq":')
-    digest = hashlib.sha256()
+    form = b'{"body":%b,"created_at":%b,"kind":%b,"previous":%b,"seq":%d}'
     try:
-        for name, value in zip(names, values, strict=True):
-            digest.update(name + canonical(value))
+        values = map(canonical, (record.body, record.created_at, record.kind, record.previous))
+        return hashlib.sha256(form % (*values, record.seq)).hexdigest()
     except (TypeError, ValueError):
         return None
-    digest.update(b"}")
-    return digest.hexdigest()

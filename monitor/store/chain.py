@@ -9,6 +9,13 @@ from sqlalchemy import ColumnElement, Connection, Row, insert, literal, select
 from monitor.audit import GENESIS, AuditRecord, Kind, canonical, seal
 from monitor.store.schema import records
 
+# Built once: building a statement takes longer than running it.
+_append = insert(records)
+_newest_first = records.c.seq.desc()
+_newest = select(records.c.seq, records.c.hash).order_by(_newest_first).limit(1)
+_is_policy: ColumnElement[bool] = records.c.kind == literal(Kind.POLICY.value, literal_execute=True)
+_newest_policy = select(records).where(_is_policy).order_by(_newest_first).limit(1)
+
 
 def append(
     connection: Connection, *, kind: Kind, created_at: str, body: Mapping[str, Any]
@@ -16,23 +23,16 @@ def append(
     """Add a record; the caller's transaction keeps other writers out."""
     seq, head = last(connection)
     record = seal(seq=seq + 1, kind=kind, created_at=created_at, body=body, previous=head)
-    connection.execute(
-        insert(records).values(
-            seq=record.seq,
-            kind=record.kind,
-            created_at=record.created_at,
-            previous=record.previous,
-            hash=record.hash,
-            body=canonical(record.body).decode("ascii"),
-        )
-    )
+    text = canonical(record.body).decode("ascii")
+    fields = ("seq", "kind", "created_at", "previous", "hash")
+    row = {name: getattr(record, name) for name in fields}
+    connection.execute(_append, {**row, "body": text})
     return record
 
 
 def last(connection: Connection) -> tuple[int, str]:
     """Return number and hash of the newest record; -1 and GENESIS when there is none."""
-    newest = select(records.c.seq, records.c.hash).order_by(records.c.seq.desc()).limit(1)
-    row = connection.execute(newest).first()
+    row = connection.execute(_newest).first()
     return (-1, GENESIS) if row is None else (row.seq, row.hash)
 
 
@@ -43,11 +43,7 @@ def get(connection: Connection, seq: int) -> AuditRecord:
 
 def last_policy(connection: Connection) -> AuditRecord | None:
     """Return the newest record of a policy."""
-    is_policy: ColumnElement[bool] = records.c.kind == literal(
-        Kind.POLICY.value, literal_execute=True
-    )
-    newest = select(records).where(is_policy).order_by(records.c.seq.desc()).limit(1)
-    row = connection.execute(newest).first()
+    row = connection.execute(_newest_policy).first()
     return None if row is None else record_of(row)
 
 
@@ -64,11 +60,9 @@ def record_of(row: Row[Any]) -> AuditRecord:
 
 
 def _body_of(text: Any) -> dict[str, Any]:  # noqa: ANN401 (SQLite holds any type in any column)
-    """Parse a stored body; what was never written like this becomes one that fits no hash."""
+    """Parse a stored body; what is none becomes one that fits no hash."""
     try:
         body = json.loads(text)
-        if isinstance(body, dict) and canonical(body).decode("ascii") == text:
-            return body
     except (TypeError, ValueError, RecursionError):
-        pass
-    return {"unreadable": repr(text)}
+        body = None
+    return body if isinstance(body, dict) else {"unreadable": repr(text)}

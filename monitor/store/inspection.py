@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from monitor.audit import MAX_PROBLEMS, AuditRecord, Kind, Problem, Report, verify
+from monitor.audit import MAX_PROBLEMS, AuditRecord, Kind, Problem, Report, canonical, verify
 from monitor.store.chain import record_of
 from monitor.store.content import columns, excerpt, unpack
 from monitor.store.errors import CorruptContent
@@ -60,6 +60,8 @@ def orphans(connection: Connection) -> Iterator[Problem]:
 
 def _misfits(record: AuditRecord, row: Row[Any]) -> list[str]:
     try:
+        if canonical(record.body).decode("ascii") != row.body:
+            return ["its body was altered"]
         if record.kind == Kind.VERDICT:
             return [*_row_misfits(record, row), *_content_misfits(record, row)]
     except (AttributeError, KeyError, TypeError, ValueError):

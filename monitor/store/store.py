@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Row, Select, insert, select
+from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, select
 
 from monitor.audit import AuditRecord, Kind, Report
 from monitor.store import chain, inspection, search
@@ -110,16 +110,20 @@ class Store:
             start = batch[-1].seq + 1
 
 
+# Built once: building a statement takes longer than running it.
+_known = select(verdicts.c.seq).where(verdicts.c.verdict_id == bindparam("verdict_id"))
+_insert_verdict, _insert_content = insert(verdicts), insert(contents)
+
+
 def _record(connection: Connection, content: Content) -> AuditRecord:
     row = columns(content.body)
-    same_id = verdicts.c.verdict_id == row["verdict_id"]
-    known = connection.execute(select(verdicts.c.seq).where(same_id)).scalar_one_or_none()
+    known = connection.execute(_known, {"verdict_id": row["verdict_id"]}).scalar_one_or_none()
     if known is not None:
         return chain.get(connection, known)
     record = chain.append(
         connection, kind=Kind.VERDICT, created_at=row["created_at"], body=content.body
     )
-    connection.execute(insert(verdicts).values(seq=record.seq, **row))
+    connection.execute(_insert_verdict, {"seq": record.seq, **row})
     text = {"excerpt": content.excerpt, "data": content.data}
-    connection.execute(insert(contents).values(seq=record.seq, **text))
+    connection.execute(_insert_content, {"seq": record.seq, **text})
     return record
