@@ -87,7 +87,7 @@ class Scribe:
         """Whether this frame has said `text` in the same choice already."""
         said = [h for h in self._heard if choice_of(h.at) == choice_of(at)]
         ways = [[h for h in said if h.channel is c] for c in (None, *Channel)]
-        joined = ("".join(h.text for h in way) for way in (said, *ways))
+        joined = [*("".join(h.text for h in way) for way in (said, *ways)), *(h.text for h in said)]
         return _squashed(text) in {_squashed(j) for j in joined}
 
     def frame(self, *, last: bool = False) -> tuple[Delta, ...]:

@@ -1,7 +1,7 @@
 """Log probabilities: what the tokens say, and what stands beside them.
 
-Limit: `top_logprobs` are words that the model did not say. One alternative of at most
-`LONGEST_TOKEN` characters is taken for an entry of a vocabulary and not judged.
+Limit: `top_logprobs` are words that the model did not say. An alternative that is one word of at
+most `LONGEST_TOKEN` characters is taken for an entry of a vocabulary and not judged.
 """
 
 import re
@@ -60,7 +60,7 @@ def _beside(entry: object) -> Iterator[str]:
         return
     for key, inner in pairs(entry):
         if key == "top_logprobs":
-            yield from (t for t in _alternatives(inner) if _is_text(t))
+            yield from _alternatives(inner)
         elif key == "bytes":
             yield from _other_bytes(entry, inner)
         elif key != "token" or inner != _sampled(entry):
@@ -76,7 +76,9 @@ def _other_bytes(entry: dict[str, Any], inner: object) -> Iterator[str]:
 
 def _alternatives(value: object) -> Iterator[str]:
     for entry in value if isinstance(value, list) else [value]:
-        yield from (_sampled(entry), *_beside(entry))
+        if _is_text(_sampled(entry)):
+            yield _sampled(entry)
+        yield from _beside(entry)
 
 
 def _from_bytes(value: object) -> str:
@@ -92,7 +94,7 @@ def _whole(text: str) -> str:
 
 
 def _is_text(alternative: str) -> bool:
-    return len(alternative) > LONGEST_TOKEN
+    return len(alternative) > LONGEST_TOKEN or len(alternative.split()) > 1
 
 
 def _keys(value: object) -> Iterator[str]:
