@@ -31,7 +31,7 @@ def create_app(records: Sequence[Mapping[str, str]], *, pace: float = PACE) -> w
     """
     app = web.Application()
     app[_RECORDS] = {record["prompt"]: record for record in records}
-    app[_TURNS], app[_PACE] = iter(cycle(records)), pace
+    app[_TURNS], app[_PACE] = cycle(records), pace
     app.router.add_post("/v1/chat/completions", _complete)
     app.router.add_get("/v1/models", _models)
     return app
@@ -44,7 +44,8 @@ async def _models(_request: web.Request) -> web.Response:
 async def _complete(request: web.Request) -> web.StreamResponse:
     body = await request.json()
     asked = body["messages"][-1]["content"]
-    record = request.app[_RECORDS].get(asked) or next(request.app[_TURNS])
+    turns = request.app[_TURNS]
+    record = request.app[_RECORDS].get(asked) or next(turns)
     if body.get("stream"):
         return await _stream(request, record)
     return web.json_response(reply(record))

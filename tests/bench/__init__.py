@@ -1,0 +1,1 @@
+"""Measurements; never asserted. `python -m tests.bench` prints them as Markdown."""

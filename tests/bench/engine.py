@@ -1,0 +1,91 @@
+"""Engine throughput as a share of ONNX Runtime on pre-tokenised, perfectly packed batches.
+
+Both sides compute the same windows of the same models in the same run, taking turns. The raw side
+gets them tokenised, sorted by length and packed to the batcher's budget before its clock starts.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from classifiers.batcher import DEFAULT_BATCH_TOKENS
+from classifiers.runtime import OnnxClassifier
+from classifiers.tokenise import Window
+from monitor.engine import Engine
+from monitor.policy import Policy
+from monitor.types import Trace
+from tests.bench.traces import authored
+from tests.support import Recorded
+
+CONCURRENT = 64
+
+
+def main(*, quick: bool) -> None:
+    asyncio.run(_measure(authored(24 if quick else 240), rounds=1 if quick else 3))
+
+
+async def _measure(traces: Sequence[Trace], rounds: int) -> None:
+    classifier = OnnxClassifier.load()
+    seen = {"steps": _spy(classifier._steps), "pairs": _spy(classifier._pairs)}
+    await _judge_all(classifier, traces)  # warms up, and shows which windows there are
+    steps, pairs = (list(seen[name]) for name in ("steps", "pairs"))
+    tokens = sum(len(w.ids) for w in steps + pairs)
+    engine_seconds, raw_seconds = [], []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        await _judge_all(classifier, traces)
+        engine_seconds.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        _run_packed(classifier._steps.runner, steps)
+        _run_packed(classifier._pairs.runner, pairs)
+        raw_seconds.append(time.perf_counter() - began)
+    await classifier.aclose()
+    engine, raw = min(engine_seconds), min(raw_seconds)
+    print("| engine | traces/s | tokens/s | share of raw ONNX Runtime |")
+    print("|---|---|---|---|")
+    print(f"| raw ONNX Runtime, packed | {len(traces) / raw:.1f} | {tokens / raw:,.0f} | 1.00 |")
+    print(
+        f"| whole road, {CONCURRENT} traces at once | {len(traces) / engine:.1f} "
+        f"| {tokens / engine:,.0f} | {raw / engine:.2f} |"
+    )
+    print(f"\n{len(traces)} traces, {tokens:,} tokens, best of {rounds} rounds each.\n")
+
+
+def _spy(batcher) -> list[Window]:
+    """Collect the windows that pass through a batcher, the first time."""
+    seen: list[Window] = []
+    run = batcher.runner
+
+    def runner(windows):
+        seen.extend(windows)
+        return run(windows)
+
+    batcher.runner = runner
+    return seen
+
+
+async def _judge_all(classifier: OnnxClassifier, traces: Sequence[Trace]) -> None:
+    engine = Engine(
+        classifier=classifier,
+        policy=Policy(thresholds=classifier.thresholds),
+        record=Recorded(),
+    )
+    gate = asyncio.Semaphore(CONCURRENT)
+
+    async def judge(trace: Trace) -> None:
+        async with gate:
+            verdict = await engine.judge(trace)
+        assert verdict.unscored is None, verdict.unscored
+
+    await asyncio.gather(*(judge(trace) for trace in traces))
+
+
+def _run_packed(runner: Callable, windows: Sequence[Window]) -> None:
+    batch: list[Window] = []
+    for window in sorted(windows, key=lambda w: len(w.ids)):
+        if batch and (len(batch) + 1) * len(window.ids) > DEFAULT_BATCH_TOKENS:
+            runner(batch)
+            batch = []
+        batch.append(window)
+    if batch:
+        runner(batch)
