@@ -86,7 +86,7 @@ def _line(line: str) -> Iterator[Trace | str]:
 
 
 def _records(parsed: Parsed) -> Iterator[Trace | str]:
-    if parsed.value is None or parsed.problem:
+    if parsed.value in (None, []) or parsed.problem:
         yield parsed.problem or _EXPECTED
         return
     for value in parsed.value if isinstance(parsed.value, list) else [parsed.value]:

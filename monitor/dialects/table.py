@@ -25,7 +25,7 @@ STRUCTURAL = frozenset(
     container_file_id approval_request_id request_id conversation_id previous_response_id
     event_id created_by phase namespace server_label toolset_name matched_stop
     background output_format quality size format
-    expires_at fingerprint error_code encrypted_index file_type resolved_model citation_type
+    expires_at fingerprint error_code encrypted_index file_type resolved_model citation_type obfuscation
     """,
     )
 )
@@ -93,8 +93,8 @@ CHAT = (
     _row("choices[].message.tool_calls[].extra_content", A, Kind.OPAQUE),
     _row("choices[].logprobs", A, Kind.TOKENS),
     _row("choices[].content_filter_results", A, Kind.LABELS),
-    _row("obfuscation", A, Kind.OPAQUE),
     _row("moderation", A, Kind.LABELS),
+    _row("metadata", A, Kind.REQUEST),
     *_COMMON,
 )
 
@@ -120,8 +120,10 @@ RESPONSES = (
     _row("output[message].content[].annotations", A, Kind.ALL),
     _row("output[function_call].name", C),
     _row("output[function_call].arguments", C, Kind.JSON),
+    _row("output[function_call].caller", C, Kind.LABELS),
     _row("output[custom_tool_call].name", C),
     _row("output[custom_tool_call].input", C, Kind.JSON),
+    _row("output[custom_tool_call].caller", C, Kind.LABELS),
     _row("output[mcp_call].name", C),
     _row("output[mcp_call].arguments", C, Kind.JSON),
     _row("output[mcp_call].output", C),
@@ -232,7 +234,7 @@ RESPONSES_EVENTS = {
         f"response.{when}": (_mount("response", "", "", repeats=True),)
         for when in ("created", "queued", "in_progress", "completed", "incomplete", "failed")
     },
-    "error": (_row("message", A),),
+    "error": (_row("message", A), _row("code", A, Kind.LABELS)),
 }  # fmt: skip
 
 ANTHROPIC = (
@@ -243,8 +245,10 @@ ANTHROPIC = (
     _row("content[text].citations", A, Kind.ALL),
     _row("content[tool_use].name", C),
     _row("content[tool_use].input", C, Kind.JSON),
+    _row("content[tool_use].caller", C, Kind.LABELS),
     _row("content[server_tool_use].name", C),
     _row("content[server_tool_use].input", C, Kind.JSON),
+    _row("content[server_tool_use].caller", C, Kind.LABELS),
     _row("content[mcp_tool_use].name", C),
     _row("content[mcp_tool_use].server_name", C),
     _row("content[mcp_tool_use].input", C, Kind.JSON),
