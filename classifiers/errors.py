@@ -1,9 +1,9 @@
 """What can go wrong between a text and its score.
 
-    ClassifierError
-    ├── ArtefactError    the model folder is not what its manifest says: refuse to start
-    ├── Overloaded       the queue is full: ours to shed, the caller's to retry
-    └── InferenceError   the model ran and failed, or was closed
+ClassifierError
+├── ArtefactError    the model folder is not what its manifest says: refuse to start
+├── Overloaded       the queue is full: ours to shed, the caller's to retry
+└── InferenceError   the model ran and failed, or was closed
 """
 
 

@@ -16,7 +16,16 @@ Array = npt.NDArray[np.float32]
 _ROLES: Final = {role: i for i, role in enumerate(Role)}
 _NOT_SCORED: Final = HeadScores(0.0, 0.0)
 #: Arrays of the weights file.
-WEIGHTS: Final = ("project_w", "project_b", "input_w", "input_b", "state_w", "state_b", "out_w", "out_b")
+WEIGHTS: Final = (
+    "project_w",
+    "project_b",
+    "input_w",
+    "input_b",
+    "state_w",
+    "state_b",
+    "out_w",
+    "out_b",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,14 +43,15 @@ class Weights:
 
 def load_weights(artefact: Artefact) -> Weights:
     """The head of a verified artefact."""
-    arrays = _arrays(artefact.file(HEAD))
+    arrays = read_arrays(artefact.file(HEAD))
     if arrays["project_w"].shape[1] != artefact.dimensions:
         raise ArtefactError(f"{HEAD} reads vectors of another size than the manifest says.")
     checks = (Check(name) for name in HeadScores._fields)
     return Weights(arrays=arrays, calibration=tuple(artefact.calibration[c] for c in checks))
 
 
-def _arrays(path: Path) -> dict[str, Array]:
+def read_arrays(path: Path) -> dict[str, Array]:
+    """The weights in a head file, which must be for these labels in this order."""
     with np.load(path, allow_pickle=False) as stored:
         if list(stored["labels"]) != list(HeadScores._fields):
             raise ArtefactError(f"{path}: the head's labels are {list(stored['labels'])}.")
@@ -57,12 +67,15 @@ class TraceHead:
 
     def read(self, role: Role, vector: Vector) -> HeadScores:
         """Score this step in the light of the trace so far; a prompt step is context only."""
+        logits = self.logits(role, vector)
+        return _NOT_SCORED if role is Role.PROMPT else self._calibrated(logits)
+
+    def logits(self, role: Role, vector: Vector) -> Array:
+        """Read a step and return its uncalibrated scores."""
         w = self._weights.arrays
         seen = np.tanh(w["project_w"] @ vector + w["project_b"])
         self._state = _gru(w, np.concatenate([seen, _one_hot(role)]), self._state)
-        if role is Role.PROMPT:
-            return _NOT_SCORED
-        return self._calibrated(w["out_w"] @ np.concatenate([self._state, seen]) + w["out_b"])
+        return w["out_w"] @ np.concatenate([self._state, seen]) + w["out_b"]
 
     def _calibrated(self, logits: Array) -> HeadScores:
         scores = HeadScores(

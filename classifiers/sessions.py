@@ -28,7 +28,9 @@ def open_session(path: Path, threads: int | None, providers: Sequence[str] | Non
     offered = ort.get_available_providers()
     chosen = [p for p in (providers or PROVIDERS) if p in offered]
     if not chosen:
-        raise ArtefactError(f"None of {list(providers or PROVIDERS)} is installed; found {offered}.")
+        raise ArtefactError(
+            f"None of {list(providers or PROVIDERS)} is installed; found {offered}."
+        )
     try:
         return ort.InferenceSession(str(path), options, providers=chosen)
     except Exception as error:

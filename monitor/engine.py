@@ -10,7 +10,7 @@ from typing import TypeAlias
 import structlog
 
 from classifiers.errors import ClassifierError
-from classifiers.port import Classifier
+from classifiers.port import Classifier, Role
 from monitor.clock import Surroundings
 from monitor.errors import RecordingError
 from monitor.policy import Policy, decide
@@ -181,7 +181,13 @@ class Session:
         return bool(self._waiting)
 
     def _take(self) -> list[tuple[float, Step]]:
-        return [self._waiting.popleft() for _ in range(min(BATCH_STEPS, len(self._waiting)))]
+        """The next steps; where somebody waits, an answer's first step does not wait for its last."""
+        batch: list[tuple[float, Step]] = []
+        while self._waiting and len(batch) < BATCH_STEPS:
+            batch.append(self._waiting.popleft())
+            if self._live and batch[-1][1].channel.role is Role.ANSWER:
+                break
+        return batch
 
     def _patience(self, since: float) -> float | None:
         """Seconds left until the oldest step of a batch has waited for too long."""

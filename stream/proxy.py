@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 
 import aiohttp
@@ -123,16 +124,15 @@ async def _send(
     request: web.Request, reply: aiohttp.ClientResponse, relay: Relay
 ) -> web.StreamResponse:
     """Send what the relay releases; the headers go out with the first of it."""
-    response: web.StreamResponse | None = None
-    async for data in relay.output():
-        if response is None:
-            response = _response(request, reply, relay)
-            await response.prepare(request)
-        await response.write(data)
-    if response is None:
-        response = _response(request, reply, relay)
-        await response.prepare(request)
-    await response.write_eof()
+    output = relay.output()
+    first = await anext(output, b"")
+    response = _response(request, reply, relay)
+    await response.prepare(request)
+    with suppress(ConnectionResetError):  # the client left; the verdict is recorded all the same
+        await response.write(first)
+        async for data in output:
+            await response.write(data)
+        await response.write_eof()
     return response
 
 
@@ -200,9 +200,10 @@ async def _relay_plainly(request: web.Request, reply: aiohttp.ClientResponse) ->
     kept = headers.to_client(reply.headers)
     response = web.StreamResponse(status=reply.status, reason=reply.reason, headers=kept)
     await response.prepare(request)
-    async for data in reply.content.iter_any():
-        await response.write(data)
-    await response.write_eof()
+    with suppress(ConnectionResetError):
+        async for data in reply.content.iter_any():
+            await response.write(data)
+        await response.write_eof()
     return response
 
 

@@ -61,7 +61,12 @@ _ROLE_WORDS: Final = (
     (re.compile(r"Player\s*\d+\s*(?:[:(]\s*\w+\)?)?", re.IGNORECASE), "someone"),
     (re.compile(r"\bfake (tasks?)\b", re.IGNORECASE), r"\1"),
     (re.compile(r"\b(?:impostor|imposter|crewmate|crew)(s?)\b", re.IGNORECASE), r"player\1"),
-    (re.compile(r"\b(?:kill|eliminat|sabotag|vent)(?:e|es|s|ed|ing|ting|ted|age)?\b", re.IGNORECASE), "act"),
+    (
+        re.compile(
+            r"\b(?:kill|eliminat|sabotag|vent)(?:e|es|s|ed|ing|ting|ted|age)?\b", re.IGNORECASE
+        ),
+        "act",
+    ),
 )
 
 
@@ -93,11 +98,11 @@ STEP_RECIPES: Final[dict[str, Recipe]] = {
 
 #: Sources of the pair model beside the authored ones.
 PAIR_RECIPES: Final[dict[str, Recipe]] = {
-    "esnli": Recipe(cap=600),
-    "summedits": Recipe(cap=300),
-    "gsm8k-samples": Recipe(cap=120),
-    "gsm8k-samples.swapped": Recipe(cap=120),
-    "cotstress-ratings.swapped": Recipe(cap=50),
+    "esnli": Recipe(cap=500),
+    "summedits": Recipe(cap=220),
+    "gsm8k-samples": Recipe(cap=90),
+    "gsm8k-samples.swapped": Recipe(cap=90),
+    "cotstress-ratings.swapped": Recipe(cap=30),
 }
 
 
@@ -133,7 +138,9 @@ def sample(
     for record in records:
         classes.setdefault(record.labels[check] if check else 0, []).append(record)
     return [
-        r for label, some in classes.items() if label is not None
+        r
+        for label, some in classes.items()
+        if label is not None
         for r in rng.sample(some, min(cap, len(some)))
     ]
 

@@ -58,7 +58,9 @@ def compress(model: onnx.ModelProto) -> onnx.ModelProto:
     large = [t for t in graph.initializer if _is_large(t)]
     expand: list[onnx.NodeProto] = []
     for tensor in large:
-        axis = 1 if tensor.name in gathered else 0  # a table has a scale per row, a matrix per column
+        axis = (
+            1 if tensor.name in gathered else 0
+        )  # a table has a scale per row, a matrix per column
         stored, scale = quantise(numpy_helper.to_array(tensor), axis)
         expand += _expand(tensor.name)
         graph.initializer.append(numpy_helper.from_array(stored, f"{tensor.name}.int8"))

@@ -49,7 +49,9 @@ def fit(plan: Plan[Batch]) -> None:
             start = sum(sizes[:epoch])
             if done >= start + size:
                 continue
-            for index, batch in list(enumerate(plan.batches(epoch), start + 1))[done - start if done > start else 0 :]:
+            for index, batch in list(enumerate(plan.batches(epoch), start + 1))[
+                done - start if done > start else 0 :
+            ]:
                 _step(plan, optimiser, schedule, batch, bar)
                 if index % plan.save_every == 0 or index == sum(sizes):
                     _save(plan, optimiser, schedule, index)
@@ -75,7 +77,10 @@ def _report(bar: Any, loss: float) -> None:
 
 def _optimiser(plan: Plan[Batch]) -> torch.optim.Optimizer:
     return torch.optim.AdamW(
-        [{"params": [p for p in some if p.requires_grad], "lr": rate} for some, rate in plan.groups],
+        [
+            {"params": [p for p in some if p.requires_grad], "lr": rate}
+            for some, rate in plan.groups
+        ],
         weight_decay=0.01,
     )
 

@@ -22,6 +22,8 @@ from classifiers.training.pairs import PairTrace
 
 #: Pairs in a training batch, about.
 BATCH_PAIRS: Final = 16
+#: Share of the authored groups without any mismatch that an epoch reads.
+HARMLESS_SHARE: Final = 0.4
 #: Rows run at once; neighbours in length share a chunk.
 CHUNK: Final = 8
 
@@ -32,7 +34,7 @@ class PairSettings:
 
     #: The first epoch reads public sources only (warm-up); the others everything authored.
     epochs: int = 3
-    frozen: int = 1
+    frozen: int = 2
     share: float = 1.0
     seed: int = 11
 
@@ -69,7 +71,9 @@ class _Corpus:
             for name, records in load_sources(data, PAIR_RECIPES).items()
         }
         self._public = {k: v for k, v in cut.items() if k in PAIR_RECIPES}
-        self._authored = [t for k, v in cut.items() if k not in PAIR_RECIPES for t in v if t.windows]
+        self._authored = [
+            t for k, v in cut.items() if k not in PAIR_RECIPES for t in v if t.windows
+        ]
 
     def _usable(self, name: str, records: list[Record], rng: random.Random) -> list[Record]:
         kept = [r for r in records if not held_out(r) and r.labels[Check.MISMATCH] is not None]
@@ -88,7 +92,8 @@ class _Corpus:
         units = [[t] for some in self._public.values() for t in some if rng.random() < keep]
         if not warm_up:
             ordered = sorted(self._authored, key=lambda t: t.record.group)
-            units += [list(g) for _, g in groupby(ordered, key=lambda t: t.record.group)]
+            groups = [list(g) for _, g in groupby(ordered, key=lambda t: t.record.group)]
+            units += [g for g in groups if any(t.label for t in g) or rng.random() < HARMLESS_SHARE]
         rng.shuffle(units)
         return _fill([[pairs.thin(t, rng) for t in unit if t.windows] for unit in units])
 
@@ -119,7 +124,9 @@ def loss(model: PairModel, traces: Sequence[PairTrace]) -> Tensor:
     pooled = torch.stack([_smooth_max(some) for some in logits(model, traces)])
     labels = torch.tensor([float(t.label or 0) for t in traces])
     weight = torch.where(labels == 1, 1.3, 1.0)
-    return functional.binary_cross_entropy_with_logits(pooled, labels, weight=weight) + 0.5 * _order(
+    return functional.binary_cross_entropy_with_logits(
+        pooled, labels, weight=weight
+    ) + 0.5 * _order(
         pooled, labels, [t.record.group if t.record.authored else t.record.id for t in traces]
     )
 

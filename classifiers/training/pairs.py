@@ -15,7 +15,7 @@ from classifiers.training.data import Record
 #: Vectors only break ties; training does without them.
 _NO_VECTOR: Final = np.zeros(1, dtype=np.float32)
 #: Long faithful answers are thinned to so many pairs while training.
-MOST_PAIRS: Final = 4
+MOST_PAIRS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,4 +54,3 @@ def thin(trace: PairTrace, rng: random.Random) -> PairTrace:
     if len(trace.windows) <= most:
         return trace
     return PairTrace(record=trace.record, windows=rng.sample(trace.windows, most))
-

@@ -125,7 +125,9 @@ def pack(traces: Sequence[StepTrace], vectors: Tensor) -> Packed:
 
 
 def _mask(rows: Sequence[Sequence[int]]) -> Tensor:
-    return nn.utils.rnn.pad_sequence([torch.ones(len(r), dtype=torch.long) for r in rows], batch_first=True)
+    return nn.utils.rnn.pad_sequence(
+        [torch.ones(len(r), dtype=torch.long) for r in rows], batch_first=True
+    )
 
 
 def _mean(hidden: Tensor, mask: Tensor) -> Tensor:

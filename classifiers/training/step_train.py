@@ -128,7 +128,11 @@ def loss(model: StepModel, traces: Sequence[StepTrace]) -> Tensor:
     trace = functional.binary_cross_entropy_with_logits(
         pooled, labels.clamp(min=0).float(), weight=_weights(labels), reduction="sum"
     )
-    return trace / max(1, int((labels >= 0).sum())) + 0.5 * _evidence(logits, traces) + 0.3 * _order(pooled, labels, traces)
+    return (
+        trace / max(1, int((labels >= 0).sum()))
+        + 0.5 * _evidence(logits, traces)
+        + 0.3 * _order(pooled, labels, traces)
+    )
 
 
 def smooth_max(logits: Tensor, scored: Tensor) -> Tensor:
@@ -152,7 +156,9 @@ def _evidence(logits: Tensor, traces: Sequence[StepTrace]) -> Tensor:
             if mark is not None:
                 target[i, j] = float(mark > 0)
                 weight[i, j] = _EVIDENCE_WEIGHT[mark] * positive
-    raw = functional.binary_cross_entropy_with_logits(logits, target, weight=weight, reduction="sum")
+    raw = functional.binary_cross_entropy_with_logits(
+        logits, target, weight=weight, reduction="sum"
+    )
     return raw / weight.sum().clamp(min=1.0)
 
 

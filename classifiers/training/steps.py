@@ -50,7 +50,9 @@ def cut(record: Record, tokeniser: Tokeniser) -> StepTrace:
 
 
 def _marks(record: Record, thinking: list[Piece]) -> list[int | None]:
-    spans = [(at, at + len(e)) for e in record.evidence if e and (at := record.thinking.find(e)) >= 0]
+    spans = [
+        (at, at + len(e)) for e in record.evidence if e and (at := record.thinking.find(e)) >= 0
+    ]
     if not spans:
         return [None] * len(thinking)
     shows = [any(p.start < end and start < p.end for start, end in spans) for p in thinking]

@@ -70,7 +70,7 @@ _ANTHROPIC = WireFormat(
     root=Node.of(ANTHROPIC),
     ending=MessageEnding,
     events={kind: Node.of(rows) for kind, rows in ANTHROPIC_EVENTS.items()},
-    last=frozenset({"message_stop"}),
+    last=frozenset({"message_stop", "[DONE]"}),
 )
 
 #: By the end of a request's path; the longest end comes first.

@@ -64,7 +64,9 @@ class Splitter:
         #: The words of a harmony header so far; None outside one.
         self._word: str | None = None
         self._harmony = False
+        #: The end of what a header said beyond known words, and whether white space followed it.
         self._tail = ""
+        self._gap = False
 
     def feed(self, text: str) -> list[Piece]:
         """Return the pieces that are certain by now."""
@@ -120,21 +122,24 @@ class Splitter:
     def _in_header(self, marker: str) -> list[Piece]:
         found = self._end_word()
         if marker != "<|message|>":
-            return [*found, *self._aside(" " if marker == "<|constrain|>" else marker)]
-        self._word, self._tail = None, ""
+            self._gap = True
+            return found if marker == "<|constrain|>" else [*found, *self._aside(marker)]
+        self._word, self._tail, self._gap = None, "", False
         self._section += 1
         return found
 
     def _header(self, text: str) -> list[Piece]:
         found: list[Piece] = []
-        for run in re.findall(r"\w+|\W+", text):
+        for run in re.findall(r"\s+|\w+|[^\w\s]+", text):
             found += self._run(run)
         return found
 
     def _run(self, run: str) -> list[Piece]:
         if self._word != "\0" and run[0].isalnum() | (run[0] == "_"):
             return self._grow_word(run)
-        return [*self._end_word(), *self._aside("".join(run.split()))]
+        found = self._end_word()
+        self._gap = self._gap or run.isspace()
+        return found if run.isspace() else found + self._aside(run)
 
     def _grow_word(self, run: str) -> list[Piece]:
         self._word = (self._word or "") + run
@@ -154,8 +159,8 @@ class Splitter:
         return []
 
     def _aside(self, text: str) -> list[Piece]:
-        if not text:
-            return []
+        text = " " + text if self._gap and self._tail else text
+        self._gap = False
         if "to=" in self._tail + text:
             self._channel = Channel.TOOL_CALL
         self._tail = (self._tail + text)[-2:]

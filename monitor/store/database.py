@@ -10,7 +10,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from monitor.store.errors import StoreUnavailable
@@ -19,6 +19,12 @@ from monitor.store.errors import StoreUnavailable
 BUSY_SECONDS = 30
 #: Any number that no other program uses for an advisory lock in the same database.
 _LOCK = 0x53756274_65787400
+#: Waits for this transaction's turn, and makes its commit durable if the server's would not be.
+_POSTGRES_TURN = text(
+    f"SELECT pg_advisory_xact_lock({_LOCK}),"
+    " CASE current_setting('synchronous_commit') WHEN 'off'"
+    " THEN set_config('synchronous_commit', 'on', true) END"
+)
 
 _ADVICE = {
     "unable to open": "create the folder, or choose another place",
@@ -27,6 +33,7 @@ _ADVICE = {
     "malformed": "the file is damaged: restore it from a backup",
     "is locked": "another process kept the database busy: close what holds it open",
     "disk is full": "free some space",
+    "connection failed": "check that the server runs, and the address, name and password",
 }
 
 
@@ -58,7 +65,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that no other writer, here or in another process, runs beside."""
     with explained(engine), engine.execution_options(writes=True).begin() as connection:
         if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            connection.execute(_POSTGRES_TURN)
         yield connection
 
 

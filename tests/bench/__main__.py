@@ -3,6 +3,7 @@
 import argparse
 import platform
 import subprocess
+from pathlib import Path
 
 from classifiers.sessions import available_cpus
 from tests.bench import engine, sidecar
@@ -26,8 +27,9 @@ def main() -> None:
 
 
 def _cpu() -> str:
-    with open("/proc/cpuinfo", encoding="utf-8") as info:
-        names = [line.split(":")[1].strip() for line in info if line.startswith("model name")]
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
 
 

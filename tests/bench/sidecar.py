@@ -10,7 +10,7 @@ import multiprocessing
 import re
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import numpy as np
@@ -73,7 +73,7 @@ async def _gap(client: aiohttp.ClientSession, url: str, number: int) -> float:
         if not thinking:
             return arrived - last
         last = sent
-    raise RuntimeError("the stream had no answer: was it blocked?")
+    raise RuntimeError(f"a stream of {url} ended without an answer")
 
 
 async def _events(
@@ -81,6 +81,8 @@ async def _events(
 ) -> AsyncIterator[tuple[bool, float, float]]:
     async with client.post(url + "/v1/chat/completions", json=ASK) as reply:
         async for line in reply.content:
+            if b"content_filter" in line:
+                raise RuntimeError(f"the sidecar refused: {line.decode()}")
             if timed := TIMED.search(line):
                 yield b"reasoning_content" in line, float(timed[1]), time.monotonic()
 
@@ -101,12 +103,13 @@ async def _upstream() -> web.Application:
         trace = traces[next(turns) % len(traces)]
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
-        for word in trace.thinking.split(" ")[:240]:
-            await response.write(_event({"reasoning_content": word + " "}))
-            await asyncio.sleep(1 / PACE)
-        for word in trace.answer.split(" "):
-            await response.write(_event({"content": word + " "}))
-        await response.write(b"data: [DONE]\n\n")
+        with suppress(ConnectionResetError):
+            for word in trace.thinking.split(" ")[:240]:
+                await response.write(_event({"reasoning_content": word + " "}))
+                await asyncio.sleep(1 / PACE)
+            for word in trace.answer.split(" "):
+                await response.write(_event({"content": word + " "}))
+            await response.write(b"data: [DONE]\n\n")
         return response
 
     app = web.Application()
@@ -129,8 +132,9 @@ async def _bare(upstream: str) -> web.Application:
         async with client.post(upstream + request.path, data=body) as reply:
             response = web.StreamResponse(headers={"content-type": "text/event-stream"})
             await response.prepare(request)
-            async for data in reply.content.iter_any():
-                await response.write(data)
+            with suppress(ConnectionResetError):
+                async for data in reply.content.iter_any():
+                    await response.write(data)
             return response
 
     app = web.Application()

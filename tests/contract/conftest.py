@@ -108,6 +108,13 @@ def url(request, path):
 
 
 @pytest.fixture
+def postgres_url():
+    if not POSTGRES:
+        pytest.skip("SUBTEXT_TEST_POSTGRES names no database that may be emptied")
+    return _emptied(POSTGRES)
+
+
+@pytest.fixture
 def shared_url(url):
     """Of a database that several processes can open."""
     if url == "sqlite://":

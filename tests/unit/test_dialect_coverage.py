@@ -30,7 +30,11 @@ def flat(annotation):
 
 
 def type_of(model):
-    kinds = typing.get_args(model.model_fields["type"].annotation) if "type" in model.model_fields else ()
+    kinds = (
+        typing.get_args(model.model_fields["type"].annotation)
+        if "type" in model.model_fields
+        else ()
+    )
     return kinds[0] if kinds and isinstance(kinds[0], str) else ""
 
 
@@ -42,7 +46,11 @@ def strings(annotation, path, depth=0):
             yield path
         elif origin in (list, typing.List):
             for member in flat(inner[0]):
-                token = f"[{type_of(member)}]" if isinstance(member, type) and issubclass(member, BaseModel) else "[]"
+                token = (
+                    f"[{type_of(member)}]"
+                    if isinstance(member, type) and issubclass(member, BaseModel)
+                    else "[]"
+                )
                 yield from strings(member, (*path, token), depth + 1)
         elif origin in (dict, typing.Dict):
             yield from strings(inner[1], (*path, "*"), depth + 1)
@@ -80,7 +88,13 @@ def mounted(root, at, path):
     return read or explained(element, path, root)
 
 
-CASES = [("chat", ChatCompletion), ("chat", ChatCompletionChunk), ("completions", Completion), ("responses", Response), ("messages", Message)]
+CASES = [
+    ("chat", ChatCompletion),
+    ("chat", ChatCompletionChunk),
+    ("completions", Completion),
+    ("responses", Response),
+    ("messages", Message),
+]
 
 
 @pytest.mark.parametrize(("name", "model"), CASES)
@@ -91,7 +105,9 @@ def test_every_string_of_a_published_reply_is_explained(name, model):
     assert [p for p in found if not explained(root, p, root)] == []
 
 
-@pytest.mark.parametrize(("name", "union"), [("responses", ResponseStreamEvent), ("messages", RawMessageStreamEvent)])
+@pytest.mark.parametrize(
+    ("name", "union"), [("responses", ResponseStreamEvent), ("messages", RawMessageStreamEvent)]
+)
 def test_every_string_of_a_published_event_is_explained(name, union):
     dialect, unexplained = DIALECTS[name], []
     for model in flat(union):

@@ -12,15 +12,72 @@ from tests.unit.data_wire import BUILDERS, PATHS, REPLY, event, pieces
 
 CUTS = st.lists(st.integers(min_value=0), max_size=20)
 NAMES = st.sampled_from(sorted(PATHS))
-LINES = st.sampled_from([b"\r", b"\n", b"\r\n", b"data:", b": hi", b"event: x", b"\xff", b"\xef\xbb\xbf", b"{}", b"data: {}", b'data: {"choices":[{"delta":{"content":"a"}}]}', b"data: [DONE]", b"data: {"])
+LINES = st.sampled_from(
+    [
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b"data:",
+        b": hi",
+        b"event: x",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"{}",
+        b"data: {}",
+        b'data: {"choices":[{"delta":{"content":"a"}}]}',
+        b"data: [DONE]",
+        b"data: {",
+    ]
+)
 GARBAGE = st.one_of(st.binary(max_size=200), st.lists(LINES, max_size=12).map(b"".join))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["choices", "delta", "message", "content", "index", "type", "text", "logprobs", "token", "bytes", "top_logprobs", "tool_calls", "function", "arguments", "output", "item", "response", "part", "error", "reasoning_details", "content_block", "model", "id", "x y"]),
-        inner | st.sampled_from(["response.completed", "response.output_item.added", "content_block_start", "content_block_delta", "message", "text", "reasoning", "message_start"]),
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "choices",
+                    "delta",
+                    "message",
+                    "content",
+                    "index",
+                    "type",
+                    "text",
+                    "logprobs",
+                    "token",
+                    "bytes",
+                    "top_logprobs",
+                    "tool_calls",
+                    "function",
+                    "arguments",
+                    "output",
+                    "item",
+                    "response",
+                    "part",
+                    "error",
+                    "reasoning_details",
+                    "content_block",
+                    "model",
+                    "id",
+                    "x y",
+                ]
+            ),
+            inner
+            | st.sampled_from(
+                [
+                    "response.completed",
+                    "response.output_item.added",
+                    "content_block_start",
+                    "content_block_delta",
+                    "message",
+                    "text",
+                    "reasoning",
+                    "message_start",
+                ]
+            ),
+            max_size=4,
+        )
     ),
     max_leaves=20,
 )
@@ -99,7 +156,9 @@ def test_only_the_last_word_of_a_stream_is_final(reply):
 @pytest.mark.parametrize("name", PATHS)
 def test_a_byte_order_mark_comments_and_keep_alives_are_no_problem(name):
     stream, _ = BUILDERS[name](["a"], ["b"], [])
-    noisy = b"\xef\xbb\xbf: hi\n\n\n\n" + stream.replace(b"\n\n", b"\n\n: keep-alive\n\nretry: 5\nid: 3\n\n")
+    noisy = b"\xef\xbb\xbf: hi\n\n\n\n" + stream.replace(
+        b"\n\n", b"\n\n: keep-alive\n\nretry: 5\nid: 3\n\n"
+    )
     frames = read(name, noisy)
     assert parts(frames) == parts(read(name, stream))
     assert not problems(frames)
@@ -146,7 +205,16 @@ def test_a_value_that_was_cut_off_is_a_problem_at_the_end():
     assert b"".join(f.raw for f in frames) == b'data: {"choices"'
 
 
-@pytest.mark.parametrize(("body", "problem"), [(b"<html>", "malformed"), (b"\xff", "UTF-8"), (b"null", "no JSON object"), (b"[]", "does not have"), (b"", None)])
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"<html>", "malformed"),
+        (b"\xff", "UTF-8"),
+        (b"null", "no JSON object"),
+        (b"[]", "does not have"),
+        (b"", None),
+    ],
+)
 def test_a_whole_body_that_cannot_be_read_is_a_problem(body, problem):
     found = problems(read("chat", body, streaming=False))
     assert (problem is None and found == []) or problem in found[0]
@@ -168,7 +236,10 @@ def test_a_body_over_the_cap_is_passed_on_unread_and_said_so(monkeypatch):
 
 
 def test_a_character_that_json_cut_in_two_is_whole_again():
-    halves = [event('{"choices":[{"index":0,"delta":{"content":"%s"}}]}' % half) for half in ("\\ud83d", "\\ude00!", "\\ud83d")]
+    halves = [
+        event('{"choices":[{"index":0,"delta":{"content":"%s"}}]}' % half)
+        for half in ("\\ud83d", "\\ude00!", "\\ud83d")
+    ]
     frames = read("chat", b"".join(halves))
     assert parts(frames)[0][0].text == "😀!\ufffd"
 

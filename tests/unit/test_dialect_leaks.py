@@ -7,7 +7,14 @@ import pytest
 
 from monitor.dialects import dialect_for
 from monitor.dialects.rows import Kind
-from monitor.dialects.table import ANTHROPIC, ANTHROPIC_EVENTS, CHAT, COMPLETIONS, RESPONSES, RESPONSES_EVENTS
+from monitor.dialects.table import (
+    ANTHROPIC,
+    ANTHROPIC_EVENTS,
+    CHAT,
+    COMPLETIONS,
+    RESPONSES,
+    RESPONSES_EVENTS,
+)
 from monitor.dialects.traces import parts_of
 from monitor.types import Channel
 from tests.unit.data_wire import PATHS, event
@@ -15,7 +22,11 @@ from tests.unit.data_wire import PATHS, event
 CANARY = "canary in a coal mine"
 TABLES = {"chat": CHAT, "completions": COMPLETIONS, "messages": ANTHROPIC, "responses": RESPONSES}
 EVENTS = {"messages": ANTHROPIC_EVENTS, "responses": RESPONSES_EVENTS}
-LEAVES = {Kind.ALL: {"type": "x", "anything": [CANARY]}, Kind.LABELS: {"x": CANARY}, Kind.TOKENS: {"content": [{"token": CANARY}]}}
+LEAVES = {
+    Kind.ALL: {"type": "x", "anything": [CANARY]},
+    Kind.LABELS: {"x": CANARY},
+    Kind.TOKENS: {"content": [{"token": CANARY}]},
+}
 
 
 def standing_at(path, value):
@@ -42,7 +53,9 @@ def read(name, payload, *, streaming):
 
 
 def times_found(frames):
-    text = "\0".join(p.text for parts in parts_of(d for f in frames for d in f.deltas).values() for p in parts)
+    text = "\0".join(
+        p.text for parts in parts_of(d for f in frames for d in f.deltas).values() for p in parts
+    )
     return text.count("canary")
 
 
@@ -84,10 +97,51 @@ def test_text_in_every_event_of_the_table_is_judged_once(name, kind, row):
 
 
 UNKNOWN = {
-    "chat": ["choices[].message.soul", "choices[].soul", "soul", "choices[].message.tool_calls[].soul.deep[]", "choices[].message.content[].soul.id", "choices[].message.soul.id", "choices[].logprobs.content[].soul", "choices[].logprobs.soul", "choices[].logprobs.content[].top_logprobs[].soul", "error.message", "error", "choices[].message.role", "id", "choices[].finish_reason", "usage.service_tier", "choices[].message[].content"],
-    "completions": ["choices[].soul", "choices[].logprobs.tokens[]", "choices[].logprobs.soul", "choices[].message.content", "error.code"],
-    "messages": ["content[soul].words", "content[text].soul", "soul", "content[tool_use].soul", "content[].content[].text", "error.message", "stop_reason"],
-    "responses": ["output[soul].words", "output[message].soul", "output[message].content[soul].text", "output[message].content[soul].soul", "soul", "output[reasoning].soul", "output[program].code", "output[web_search_call].action.query", "error.message"],
+    "chat": [
+        "choices[].message.soul",
+        "choices[].soul",
+        "soul",
+        "choices[].message.tool_calls[].soul.deep[]",
+        "choices[].message.content[].soul.id",
+        "choices[].message.soul.id",
+        "choices[].logprobs.content[].soul",
+        "choices[].logprobs.soul",
+        "choices[].logprobs.content[].top_logprobs[].soul",
+        "error.message",
+        "error",
+        "choices[].message.role",
+        "id",
+        "choices[].finish_reason",
+        "usage.service_tier",
+        "choices[].message[].content",
+    ],
+    "completions": [
+        "choices[].soul",
+        "choices[].logprobs.tokens[]",
+        "choices[].logprobs.soul",
+        "choices[].message.content",
+        "error.code",
+    ],
+    "messages": [
+        "content[soul].words",
+        "content[text].soul",
+        "soul",
+        "content[tool_use].soul",
+        "content[].content[].text",
+        "error.message",
+        "stop_reason",
+    ],
+    "responses": [
+        "output[soul].words",
+        "output[message].soul",
+        "output[message].content[soul].text",
+        "output[message].content[soul].soul",
+        "soul",
+        "output[reasoning].soul",
+        "output[program].code",
+        "output[web_search_call].action.query",
+        "error.message",
+    ],
 }
 
 
@@ -98,9 +152,24 @@ def test_text_at_a_place_nobody_knows_is_judged(name, path, streaming):
 
 
 @pytest.mark.parametrize("name", PATHS)
-@pytest.mark.parametrize("kind", ["ping", "response.new.delta", "content_block_delta", "response.output_text.delta", "error", 5, ["x"]])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "ping",
+        "response.new.delta",
+        "content_block_delta",
+        "response.output_text.delta",
+        "error",
+        5,
+        ["x"],
+    ],
+)
 def test_text_in_an_event_nobody_knows_is_judged(name, kind):
-    for payload in ({"type": kind, "soul": CANARY}, {"type": kind, "delta": {"soul": [CANARY]}}, {"type": kind, "item": {"a": {"type": CANARY}}}):
+    for payload in (
+        {"type": kind, "soul": CANARY},
+        {"type": kind, "delta": {"soul": [CANARY]}},
+        {"type": kind, "item": {"a": {"type": CANARY}}},
+    ):
         assert times_found(read(name, payload, streaming=True)) == 1
 
 
@@ -112,21 +181,59 @@ def test_a_key_that_is_a_sentence_is_judged(name, streaming):
 
 def test_a_key_that_stands_twice_hides_nothing():
     text = '{"choices": [{"delta": {"content": "canary one", "content": "canary two"}}]}'
-    frames = dialect_for("/chat/completions").reader(streaming=True).feed(f"data: {text}\n\n".encode())
+    frames = (
+        dialect_for("/chat/completions").reader(streaming=True).feed(f"data: {text}\n\n".encode())
+    )
     assert times_found(frames) == 2
     assert "repeated" in frames[0].problem
 
 
 LOGPROBS = [
-    ({"content": [{"token": "All", "bytes": [65, 108, 108]}, {"token": " good", "bytes": None}]}, 0),
+    (
+        {"content": [{"token": "All", "bytes": [65, 108, 108]}, {"token": " good", "bytes": None}]},
+        0,
+    ),
     ({"content": [{"token": "All"}, {"token": " canary"}]}, 1),
     ({"content": [{"token": "All good", "bytes": list(b"canary")}]}, 1),
-    ({"content": [{"token": "\\x41\\x6c", "bytes": [0x41, 0x6C]}, {"token": "l good", "bytes": None}]}, 0),
+    (
+        {
+            "content": [
+                {"token": "\\x41\\x6c", "bytes": [0x41, 0x6C]},
+                {"token": "l good", "bytes": None},
+            ]
+        },
+        0,
+    ),
     ({"content": [{"token": "bytes:\\x63", "bytes": list(b"canary")}]}, 1),
-    ({"content": [{"token": "All good", "top_logprobs": [{"token": " fine"}, {"token": "Most"}]}]}, 0),
-    ({"content": [{"token": "All good", "top_logprobs": [{"token": "a " + CANARY + " here", "bytes": None}]}]}, 1),
+    (
+        {
+            "content": [
+                {"token": "All good", "top_logprobs": [{"token": " fine"}, {"token": "Most"}]}
+            ]
+        },
+        0,
+    ),
+    (
+        {
+            "content": [
+                {
+                    "token": "All good",
+                    "top_logprobs": [{"token": "a " + CANARY + " here", "bytes": None}],
+                }
+            ]
+        },
+        1,
+    ),
     ({"content": [{"token": "All good", "token": "canary"}]}, 1),
-    ({"tokens": ["All", " good"], "token_logprobs": [0, 0], "top_logprobs": [{"All": 0}], "text_offset": [0]}, 0),
+    (
+        {
+            "tokens": ["All", " good"],
+            "token_logprobs": [0, 0],
+            "top_logprobs": [{"All": 0}],
+            "text_offset": [0],
+        },
+        0,
+    ),
     ({"tokens": ["All", " canary"]}, 1),
     ({"tokens": ["All good"], "top_logprobs": [{CANARY: 0}]}, 1),
     ([{"token": "All good"}], 0),
@@ -144,7 +251,14 @@ def test_tokens_are_judged_only_where_they_say_something_else(logprobs, times, s
 
 
 def test_the_same_thinking_under_two_names_is_judged_once():
-    delta = {"reasoning": CANARY, "reasoning_content": CANARY, "reasoning_details": [{"type": "reasoning.text", "text": CANARY, "index": 0, "format": "unknown"}], "thinking_blocks": [{"type": "thinking", "thinking": CANARY, "signature": "abc="}]}
+    delta = {
+        "reasoning": CANARY,
+        "reasoning_content": CANARY,
+        "reasoning_details": [
+            {"type": "reasoning.text", "text": CANARY, "index": 0, "format": "unknown"}
+        ],
+        "thinking_blocks": [{"type": "thinking", "thinking": CANARY, "signature": "abc="}],
+    }
     assert times_found(read("chat", {"choices": [{"delta": delta}]}, streaming=True)) == 1
     assert times_found(read("chat", {"choices": [{"message": delta}]}, streaming=False)) == 1
 
@@ -164,7 +278,11 @@ def test_every_choice_is_judged_apart():
 def test_a_repeat_that_says_more_or_something_else_is_judged():
     at = {"output_index": 0, "content_index": 0}
     said = {"type": "response.output_text.delta", **at, "delta": "All good."}
-    for more, expected in (("All good.", "All good."), ("All good. No", "All good. No"), ("Bad.", "All good.Bad.")):
+    for more, expected in (
+        ("All good.", "All good."),
+        ("All good. No", "All good. No"),
+        ("Bad.", "All good.Bad."),
+    ):
         done = {"type": "response.output_text.done", **at, "text": more}
         reader = dialect_for("/responses").reader(streaming=True)
         frames = reader.feed(event(said) + event(done) + event(done))
@@ -177,23 +295,49 @@ def test_thinking_between_tool_calls_keeps_its_place():
     content = [{"type": k, keys[k]: f"say {n}"} for n, k in enumerate(kinds)]
     frames = read("messages", {"content": content}, streaming=False)
     (parts,) = parts_of(frames[0].deltas).values()
-    assert [p.channel for p in parts] == [Channel.THINKING, Channel.TOOL_CALL, Channel.THINKING, Channel.ANSWER]
+    assert [p.channel for p in parts] == [
+        Channel.THINKING,
+        Channel.TOOL_CALL,
+        Channel.THINKING,
+        Channel.ANSWER,
+    ]
 
 
 def test_what_is_structural_is_not_judged():
     usage = {"prompt_tokens": 1, "service_tier": "standard", "details": {"cached": 3}}
-    choice = {"index": 0, "delta": {"role": "assistant", "content": None}, "finish_reason": "stop", "logprobs": None}
-    chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "Qwen/Qwen3-8B", "provider": "Amazon Bedrock", "system_fingerprint": "fp_1", "service_tier": "default", "choices": [choice], "usage": usage}
+    choice = {
+        "index": 0,
+        "delta": {"role": "assistant", "content": None},
+        "finish_reason": "stop",
+        "logprobs": None,
+    }
+    chunk = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "Qwen/Qwen3-8B",
+        "provider": "Amazon Bedrock",
+        "system_fingerprint": "fp_1",
+        "service_tier": "default",
+        "choices": [choice],
+        "usage": usage,
+    }
     (frame,) = read("chat", chunk, streaming=True)
     assert frame.deltas == ()
     assert frame.problem is None
 
 
 def test_what_is_encrypted_is_not_judged_but_plain_text_in_its_place_is():
-    opaque = {"type": "redacted_thinking", "data": "EmwKAhgBEgy3va3pzix/LafPsn4aDFIT2Xlxh0L5L8rLVyIwxtE3rAFBa8cr3qpPkNRj2YfWXGmKDxH4mPnZ5sQ7vB9URj2pLmN3kF8/dW5hR7xJ0aP1oLs9yTcMnVKf2wRpEGH9XZaBD4zM="}
+    opaque = {
+        "type": "redacted_thinking",
+        "data": "EmwKAhgBEgy3va3pzix/LafPsn4aDFIT2Xlxh0L5L8rLVyIwxtE3rAFBa8cr3qpPkNRj2YfWXGmKDxH4mPnZ5sQ7vB9URj2pLmN3kF8/dW5hR7xJ0aP1oLs9yTcMnVKf2wRpEGH9XZaBD4zM=",
+    }
     (frame,) = read("messages", {"content": [opaque]}, streaming=False)
     assert frame.deltas == ()
-    assert times_found(read("messages", {"content": [{**opaque, "data": CANARY}]}, streaming=False)) == 1
+    assert (
+        times_found(read("messages", {"content": [{**opaque, "data": CANARY}]}, streaming=False))
+        == 1
+    )
 
 
 def test_the_clients_own_request_is_the_only_text_that_is_let_through():

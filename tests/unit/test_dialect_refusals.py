@@ -38,15 +38,23 @@ def whole(name):
 
 
 def transport(body, kind):
-    return httpx.MockTransport(lambda _: httpx.Response(200, content=body, headers={"content-type": kind}))
+    return httpx.MockTransport(
+        lambda _: httpx.Response(200, content=body, headers={"content-type": kind})
+    )
 
 
 def openai_client(body, kind="text/event-stream"):
-    return openai.OpenAI(api_key="k", base_url="http://x/v1", http_client=httpx.Client(transport=transport(body, kind)))
+    return openai.OpenAI(
+        api_key="k",
+        base_url="http://x/v1",
+        http_client=httpx.Client(transport=transport(body, kind)),
+    )
 
 
 def anthropic_client(body, kind="text/event-stream"):
-    return anthropic.Anthropic(api_key="k", base_url="http://x", http_client=httpx.Client(transport=transport(body, kind)))
+    return anthropic.Anthropic(
+        api_key="k", base_url="http://x", http_client=httpx.Client(transport=transport(body, kind))
+    )
 
 
 COUNTS = range(12)

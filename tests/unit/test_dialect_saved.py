@@ -12,9 +12,21 @@ from monitor.types import Channel, Part, Trace, coalesce
 from tests.unit.data_wire import BUILDERS, REPLY
 from tests.unit.test_dialect_invariants import read as read_live
 
-PARTS = st.lists(st.builds(Part, channel=st.sampled_from(Channel), text=st.text(max_size=20))).map(coalesce)
+PARTS = st.lists(st.builds(Part, channel=st.sampled_from(Channel), text=st.text(max_size=20))).map(
+    coalesce
+)
 NAMES = st.text(max_size=10)
-TRACES = st.builds(Trace, trace_id=st.text(min_size=1, max_size=9), parts=PARTS, prompt=NAMES, model=NAMES, tenant=NAMES, conversation_id=NAMES, choice=st.integers(0, 9), problem=st.none() | NAMES)
+TRACES = st.builds(
+    Trace,
+    trace_id=st.text(min_size=1, max_size=9),
+    parts=PARTS,
+    prompt=NAMES,
+    model=NAMES,
+    tenant=NAMES,
+    conversation_id=NAMES,
+    choice=st.integers(0, 9),
+    problem=st.none() | NAMES,
+)
 
 
 def saved(data):
@@ -25,7 +37,15 @@ def texts(trace):
     return [(p.channel.value, p.text) for p in trace.parts]
 
 
-OURS = {"trace_id": "t1", "prompt": "p", "thinking": "I will lie", "answer": "Yes", "model": "m", "tenant": "a", "conversation_id": "c"}
+OURS = {
+    "trace_id": "t1",
+    "prompt": "p",
+    "thinking": "I will lie",
+    "answer": "Yes",
+    "model": "m",
+    "tenant": "a",
+    "conversation_id": "c",
+}
 
 
 @given(TRACES)
@@ -35,14 +55,31 @@ def test_a_trace_survives_its_json(trace):
 
 def test_a_trace_is_read():
     (trace,) = saved(json.dumps(OURS))
-    assert (trace.trace_id, trace.prompt, trace.model, trace.tenant, trace.conversation_id) == ("t1", "p", "m", "a", "c")
+    assert (trace.trace_id, trace.prompt, trace.model, trace.tenant, trace.conversation_id) == (
+        "t1",
+        "p",
+        "m",
+        "a",
+        "c",
+    )
     assert texts(trace) == [("thinking", "I will lie"), ("answer", "Yes")]
 
 
 def test_tool_calls_of_a_trace_are_read():
-    calls = ["ls", {"name": "rm", "arguments": "x"}, {"function": {"name": "cp", "arguments": "y"}}, {"a": 1}]
-    (trace,) = saved(json.dumps({"thinking": None, "answer": "<think>a</think>b", "tool_calls": calls}))
-    assert texts(trace) == [("thinking", "a"), ("answer", "b"), ("tool_call", 'ls\nrm\nx\ncp\ny\n{"a": 1}')]
+    calls = [
+        "ls",
+        {"name": "rm", "arguments": "x"},
+        {"function": {"name": "cp", "arguments": "y"}},
+        {"a": 1},
+    ]
+    (trace,) = saved(
+        json.dumps({"thinking": None, "answer": "<think>a</think>b", "tool_calls": calls})
+    )
+    assert texts(trace) == [
+        ("thinking", "a"),
+        ("answer", "b"),
+        ("tool_call", 'ls\nrm\nx\ncp\ny\n{"a": 1}'),
+    ]
 
 
 @given(REPLY)
@@ -73,7 +110,18 @@ def test_ids_come_from_the_content():
 
 def test_a_file_of_lines_may_mix_every_kind_and_bad_lines_are_named():
     replies = [BUILDERS[n](["t"], ["a"], [])[1].decode() for n in sorted(BUILDERS)]
-    lines = [json.dumps(OURS), "{bad", *replies, "", "prose", '"<think>x</think>y"', "5", "{}", "[]", '{"thinking": 3}']
+    lines = [
+        json.dumps(OURS),
+        "{bad",
+        *replies,
+        "",
+        "prose",
+        '"<think>x</think>y"',
+        "5",
+        "{}",
+        "[]",
+        '{"thinking": 3}',
+    ]
     found = saved("\n".join(lines))
     assert len([t for t in found if isinstance(t, Trace)]) == 6
     bad = {b.line: b.reason for b in found if isinstance(b, BadRecord)}
@@ -95,14 +143,20 @@ def test_lines_that_are_not_utf8_are_named_and_the_rest_goes_on():
         ("Hello", [("answer", "Hello")]),
         ("<think>a</think>b", [("thinking", "a"), ("answer", "b")]),
         ("a</think>b", [("thinking", "a"), ("answer", "b")]),
-        ("<thinking>a</thinking>b<think>c", [("thinking", "a"), ("answer", "b"), ("thinking", "c")]),
+        (
+            "<thinking>a</thinking>b<think>c",
+            [("thinking", "a"), ("answer", "b"), ("thinking", "c")],
+        ),
         ("[Note] {x} is prose", [("answer", "[Note] {x} is prose")]),
         ("{x} is prose", [("answer", "{x} is prose")]),
         ("[1] is prose", [("answer", "[1] is prose")]),
         ("event: none of it", [("answer", "event: none of it")]),
         ("\ufeffHello", [("answer", "Hello")]),
         ("a\x00b", [("answer", "a\x00b")]),
-        ("<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b<|return|>", [("thinking", "a"), ("answer", "b")]),
+        (
+            "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b<|return|>",
+            [("thinking", "a"), ("answer", "b")],
+        ),
     ],
 )
 def test_plain_text_is_an_answer_with_thinking_between_tags(text, expected):
@@ -145,7 +199,31 @@ def test_a_saved_stream_that_was_cut_off_says_so():
     assert "malformed" in trace.problem
 
 
-@given(st.one_of(st.binary(max_size=300), st.text(max_size=100).map(str.encode), st.lists(st.sampled_from([b'{"answer": "a"}', b"[", b"{", b'"', b"\n", b"data: {}", b"\xff", b"null", b"\r", b'{"choices": [{}]}', b'{"content": [{}]}', b"[[]]", b'{"output": [5]}'])).map(b"".join)))
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        st.text(max_size=100).map(str.encode),
+        st.lists(
+            st.sampled_from(
+                [
+                    b'{"answer": "a"}',
+                    b"[",
+                    b"{",
+                    b'"',
+                    b"\n",
+                    b"data: {}",
+                    b"\xff",
+                    b"null",
+                    b"\r",
+                    b'{"choices": [{}]}',
+                    b'{"content": [{}]}',
+                    b"[[]]",
+                    b'{"output": [5]}',
+                ]
+            )
+        ).map(b"".join),
+    )
+)
 def test_no_bytes_make_it_raise(data):
     assert all(isinstance(f, Trace | BadRecord) for f in saved(data))
 

@@ -39,7 +39,9 @@ async def test_a_check_that_crosses_its_threshold_decides(thinking, answer, chec
     assert assessment.evidence
     for piece in assessment.evidence:
         text = thinking if piece.channel is Channel.THINKING else answer
-        assert any(word in text[piece.start : piece.end] for word in ("PLOT", "HINT", "BOMB", "LIAR"))
+        assert any(
+            word in text[piece.start : piece.end] for word in ("PLOT", "HINT", "BOMB", "LIAR")
+        )
 
 
 async def test_an_answer_without_thinking_cannot_mismatch_and_says_so():
@@ -74,14 +76,18 @@ async def test_a_failing_classifier_means_not_judged_and_blocks(error):
 
 
 async def test_a_bug_in_a_classifier_means_not_judged():
-    verdict = await engine(classifier=fake(error=ZeroDivisionError("secret text"))).judge(trace(PAD))
+    verdict = await engine(classifier=fake(error=ZeroDivisionError("secret text"))).judge(
+        trace(PAD)
+    )
     assert verdict.unscored == "the classifier failed: ZeroDivisionError"
     assert verdict.decision is Decision.BLOCK
 
 
 async def test_failing_open_is_marked():
     rules = policy(unscored=Decision.ALLOW)
-    verdict = await engine(classifier=fake(error=InferenceError("x")), rules=rules).judge(trace(PAD))
+    verdict = await engine(classifier=fake(error=InferenceError("x")), rules=rules).judge(
+        trace(PAD)
+    )
     assert verdict.decision is Decision.ALLOW
     assert verdict.failed_open
 

@@ -32,7 +32,14 @@ def test_a_disguise_is_undone_and_counted(disguise, plain, count):
 
 @pytest.mark.parametrize(
     "honest",
-    ["Hello, world.\n\tok", "Как дела?", "Γειά σου Κόσμε", "中文,没问题!", "👨\u200d👩\u200d👧 ok ❤️", "naïve café"],
+    [
+        "Hello, world.\n\tok",
+        "Как дела?",
+        "Γειά σου Κόσμε",
+        "中文,没问题!",
+        "👨\u200d👩\u200d👧 ok ❤️",
+        "naïve café",
+    ],
 )
 def test_honest_writing_is_not_called_a_disguise(honest):
     assert normalise(honest).disguised == 0
