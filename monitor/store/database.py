@@ -56,7 +56,10 @@ def explained(engine: Engine) -> Iterator[None]:
         yield
     except (SQLAlchemyError, OSError) as error:
         cause = str(getattr(error, "orig", None) or error)
-        advice = next((a for words, a in _ADVICE.items() if words in cause), "nothing was written")
+        advice = next(
+            (a for words, a in _ADVICE.items() if words in cause),
+            "try again: recording twice is safe",
+        )
         raise StoreUnavailable(f"{engine.url}: {cause}: {advice}") from error
 
 

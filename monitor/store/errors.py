@@ -1,7 +1,7 @@
 """What can go wrong between a verdict and its record.
 
 StoreError
-├── StoreUnavailable   the database cannot be opened, read or written: nothing was recorded
+├── StoreUnavailable   the database cannot be opened, read or written: nothing counts as recorded
 └── CorruptContent     stored content is not what the chain says it was
 """
 
