@@ -14,7 +14,7 @@ WRITER = Path(__file__).with_name("conftest.py")
 
 def writer(url, name, size):
     command = [sys.executable, str(WRITER), url, name, str(size)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 (our own file)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def acknowledged(output):
