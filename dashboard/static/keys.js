@@ -26,6 +26,12 @@ export function focus(element) {
   }
 }
 
+/** Once the browser has gone to the address's fragment, which takes the focus away. */
+export function settled(action) {
+  if (document.readyState === "complete") action();
+  else addEventListener("load", () => setTimeout(action));
+}
+
 document.getElementById("show-help").addEventListener("click", () => help.showModal());
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;

@@ -1,6 +1,6 @@
 // The list of decisions: new rows appear at the top without moving what one reads.
 
-import { bind, focus, move } from "./keys.js";
+import { bind, focus, move, settled } from "./keys.js";
 
 const EVERY = 2000;
 const LONGEST_PAUSE = 30000;
@@ -18,8 +18,10 @@ bind("j", () => move(rows.querySelectorAll("a.open"), 1) ?? (older.hidden || old
 bind("k", () => move(rows.querySelectorAll("a.open"), -1));
 document.getElementById("filter").addEventListener("change", (event) => event.currentTarget.requestSubmit());
 
-const from = location.hash.startsWith("#v-") && document.getElementById(location.hash.slice(1));
-if (from) focus(from.querySelector("a.open"));
+settled(() => {
+  const from = location.hash.startsWith("#v-") && document.getElementById(location.hash.slice(1));
+  if (from) focus(from.querySelector("a.open"));
+});
 
 function ago(when) {
   const seconds = Math.max(0, (Date.now() - Date.parse(when)) / 1000);

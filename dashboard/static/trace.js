@@ -1,6 +1,6 @@
 // One verdict: walk through evidence and steps with the keyboard, and read a step's scores.
 
-import { bind, focus, move } from "./keys.js";
+import { bind, focus, move, settled } from "./keys.js";
 
 const readout = document.getElementById("readout");
 const steps = document.getElementsByClassName("step");
@@ -39,4 +39,4 @@ function goToHash() {
 document.addEventListener("focusin", tell);
 document.addEventListener("mouseover", tell);
 addEventListener("hashchange", goToHash);
-goToHash();
+settled(goToHash);
