@@ -181,7 +181,7 @@ class Session:
         return bool(self._waiting)
 
     def _take(self) -> list[tuple[float, Step]]:
-        """The next steps; where somebody waits, an answer's first step does not wait for its last."""
+        """The next steps. Where somebody waits, an answer's first does not wait for its last."""
         batch: list[tuple[float, Step]] = []
         while self._waiting and len(batch) < BATCH_STEPS:
             batch.append(self._waiting.popleft())

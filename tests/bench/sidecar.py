@@ -20,6 +20,8 @@ from monitor.types import Mode
 from tests.bench.traces import authored
 
 PACE = 60.0
+#: Words of the answer that come at once, so that its first step is complete and only scoring is left.
+AT_ONCE = 70
 TIMED = re.compile(rb'"t": ([0-9.]+)')
 ASK = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "Well?"}]}
 
@@ -95,7 +97,7 @@ def _ms(seconds: list[float], percentile: int) -> str:
 
 
 async def _upstream() -> web.Application:
-    """Streams authored benign traces: thinking at a pace, the answer at once behind it."""
+    """Streams authored benign traces: at a pace, but the answer's first step at once."""
     traces = [t for t in authored(2000) if t.trace_id.startswith(("a6-", "a12-"))][:40]
     turns = iter(range(10**9))
 
@@ -107,8 +109,9 @@ async def _upstream() -> web.Application:
             for word in trace.thinking.split(" ")[:240]:
                 await response.write(_event({"reasoning_content": word + " "}))
                 await asyncio.sleep(1 / PACE)
-            for word in trace.answer.split(" "):
+            for number, word in enumerate(trace.answer.split(" ")):
                 await response.write(_event({"content": word + " "}))
+                await asyncio.sleep(1 / PACE if number > AT_ONCE else 0)
             await response.write(b"data: [DONE]\n\n")
         return response
 
