@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from monitor.dialects.completions import ChatEnding, TextEnding
+from monitor.dialects.ending import Ending
 from monitor.dialects.messages import MessageEnding
 from monitor.dialects.port import Dialect, Reader, Request
 from monitor.dialects.prompt import read_request
-from monitor.dialects.reading import Ending, StreamReader, WholeReader
+from monitor.dialects.reading import StreamReader, WholeReader
 from monitor.dialects.responses import ResponseEnding
 from monitor.dialects.rows import Node
 from monitor.dialects.table import (

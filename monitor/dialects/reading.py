@@ -1,10 +1,9 @@
 """The two ways to read a response: event by event, or its whole body at once."""
 
-from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from monitor.dialects.ending import Ending
 from monitor.dialects.jsontext import parse
 from monitor.dialects.port import Refusal
 from monitor.dialects.rows import Node
@@ -13,52 +12,10 @@ from monitor.dialects.sse import MAX_EVENT, Framer, parse_event
 from monitor.dialects.walk import Walker
 from monitor.types import Frame
 
-__all__ = ["MAX_BODY", "Ending", "StreamReader", "WholeReader"]
+__all__ = ["MAX_BODY", "StreamReader", "WholeReader"]
 
 #: Bytes of an unstreamed body beyond which it is not read but reported.
 MAX_BODY = 4 * MAX_EVENT
-
-
-class Ending(ABC):
-    """What a protocol must know to end a response in its own words. One per response."""
-
-    def __init__(self) -> None:
-        #: Top-level fields of the upstream's response that a refusal repeats.
-        self.seen: dict[str, Any] = {}
-        self._waiting: deque[tuple[int, dict[str, Any]]] = deque()
-        self._met = self._out = 0
-        self.finished = False
-
-    def meet(self, payload: dict[str, Any], *, final: bool) -> None:
-        """Note what a frame holds; it is not out yet."""
-        self._met += 1
-        note = {"final": final, **self.note(payload)}
-        if any(v not in (None, False, (), {}) for v in note.values()):
-            self._waiting.append((self._met, note))
-
-    def out(self) -> None:
-        """Note that the next frame is out."""
-        self._out += 1
-        while self._waiting and self._waiting[0][0] <= self._out:
-            _, note = self._waiting.popleft()
-            self.finished = self.finished or note["final"]
-            self.apply(note)
-
-    @abstractmethod
-    def note(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """Return what of an event matters to the ending once it is released."""
-
-    @abstractmethod
-    def apply(self, note: dict[str, Any]) -> None:
-        """Take in a note whose frame was released."""
-
-    @abstractmethod
-    def stream(self, refusal: Refusal, choices: list[int]) -> bytes:
-        """Return the events that end a stream."""
-
-    @abstractmethod
-    def whole(self, refusal: Refusal) -> bytes:
-        """Return a whole body."""
 
 
 class _Reader:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from monitor.dialects.ending import Ending
 from monitor.dialects.jsontext import dumps
 from monitor.dialects.port import Refusal
-from monitor.dialects.reading import Ending
 from monitor.dialects.sse import compose
 
 __all__ = ["ResponseEnding"]

@@ -19,14 +19,14 @@ STRUCTURAL = frozenset(
     re.findall(
         r"\w+",
         """
-    id type role object model index status finish_reason native_finish_reason stop_reason
-    stop_sequence system_fingerprint service_tier provider param
-    call_id item_id tool_call_id tool_use_id tool_index response_id file_id container_id
-    container_file_id approval_request_id request_id conversation_id previous_response_id
-    event_id created_by phase namespace server_label toolset_name matched_stop
-    background output_format quality size format
-    expires_at fingerprint error_code encrypted_index file_type resolved_model citation_type obfuscation
-    """,
+        id type role object model index status finish_reason native_finish_reason stop_reason
+        stop_sequence system_fingerprint service_tier provider param format
+        call_id item_id tool_call_id tool_use_id tool_index response_id file_id container_id
+        container_file_id approval_request_id request_id conversation_id previous_response_id
+        event_id created_by phase namespace server_label toolset_name matched_stop
+        background output_format quality size expires_at fingerprint error_code
+        encrypted_index file_type resolved_model citation_type obfuscation
+        """,
     )
 )
 

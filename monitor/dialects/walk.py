@@ -126,7 +126,7 @@ class Walker:
                 self._member(node.children[name], key, inner, place)
             elif key in STRUCTURAL and isinstance(inner, str):
                 self._unless(_LABEL, Channel.ANSWER, inner, place)
-            else:
+            elif isinstance(inner, str | dict | list) or not key.isidentifier():
                 self._stranger(key, inner, place)
 
     def _member(self, node: Node, key: str, value: object, at: Loc) -> None:

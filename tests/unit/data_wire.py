@@ -1,7 +1,7 @@
 """Builds replies as the servers write them: the same words, streamed and whole, in each dialect."""
 
 import json
-from itertools import groupby
+from itertools import pairwise
 
 from hypothesis import strategies as st
 
@@ -251,13 +251,4 @@ REPLY = st.tuples(
 def pieces(data, cuts):
     """Cut `data` at the given places."""
     edges = [0, *sorted({c % (len(data) + 1) for c in cuts}), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
-
-
-def by_channel(parts):
-    return {
-        channel: "".join(p.text for p in group)
-        for channel, group in groupby(
-            sorted(parts, key=lambda p: p.channel), key=lambda p: p.channel
-        )
-    }
+    return [data[a:b] for a, b in pairwise(edges)]

@@ -68,7 +68,7 @@ class Counting:
 
 
 def test_no_byte_of_an_event_is_searched_more_than_a_few_times(monkeypatch):
-    import monitor.dialects.sse as sse
+    from monitor.dialects import sse
 
     counting = Counting(sse._END_OF_EVENT)
     monkeypatch.setattr(sse, "_END_OF_EVENT", counting)

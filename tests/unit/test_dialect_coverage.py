@@ -19,8 +19,6 @@ DEEPEST = 9
 
 def flat(annotation):
     """The types that an annotation allows, without unions, lists apart."""
-    if isinstance(annotation, typing.TypeAliasType if hasattr(typing, "TypeAliasType") else ()):
-        return flat(annotation.__value__)
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, UnionType):
         return [t for member in inner for t in flat(member)]
@@ -44,7 +42,7 @@ def strings(annotation, path, depth=0):
         origin, inner = typing.get_origin(kind), typing.get_args(kind)
         if kind in (str, object, typing.Any):
             yield path
-        elif origin in (list, typing.List):
+        elif origin is list:
             for member in flat(inner[0]):
                 token = (
                     f"[{type_of(member)}]"
@@ -52,7 +50,7 @@ def strings(annotation, path, depth=0):
                     else "[]"
                 )
                 yield from strings(member, (*path, token), depth + 1)
-        elif origin in (dict, typing.Dict):
+        elif origin is dict:
             yield from strings(inner[1], (*path, "*"), depth + 1)
         elif isinstance(kind, type) and issubclass(kind, BaseModel):
             here = (*path, "{" + type_of(kind) + "}") if depth == 1 else path
@@ -109,13 +107,11 @@ def test_every_string_of_a_published_reply_is_explained(name, model):
     ("name", "union"), [("responses", ResponseStreamEvent), ("messages", RawMessageStreamEvent)]
 )
 def test_every_string_of_a_published_event_is_explained(name, union):
-    dialect, unexplained = DIALECTS[name], []
-    for model in flat(union):
-        node = dialect.events.get(type_of(model), dialect.root)
-        for path in strings(model, ()):
-            if not explained(node, path, dialect.root):
-                unexplained.append((type_of(model), path))
-    assert unexplained == []
+    dialect = DIALECTS[name]
+    found = [(type_of(model), path) for model in flat(union) for path in strings(model, ())]
+    assert len(found) > 100
+    nodes = {kind: dialect.events.get(kind, dialect.root) for kind, _ in found}
+    assert [(k, p) for k, p in found if not explained(nodes[k], p, dialect.root)] == []
 
 
 def test_a_field_that_the_table_lacks_is_noticed():

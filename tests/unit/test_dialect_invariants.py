@@ -98,7 +98,7 @@ def problems(frames):
 
 
 @given(NAMES, GARBAGE, CUTS, st.booleans())
-@example("chat", b"\r\n\r\n\xff", [1, 2, 3], True)
+@example(name="chat", data=b"\r\n\r\n\xff", cuts=[1, 2, 3], streaming=True)
 def test_the_frames_joined_are_the_bytes_that_came(name, data, cuts, streaming):
     frames = read(name, data, cuts, streaming=streaming)
     assert b"".join(f.raw for f in frames) == data
@@ -237,7 +237,7 @@ def test_a_body_over_the_cap_is_passed_on_unread_and_said_so(monkeypatch):
 
 def test_a_character_that_json_cut_in_two_is_whole_again():
     halves = [
-        event('{"choices":[{"index":0,"delta":{"content":"%s"}}]}' % half)
+        event(f'{{"choices":[{{"index":0,"delta":{{"content":"{half}"}}}}]}}')
         for half in ("\\ud83d", "\\ude00!", "\\ud83d")
     ]
     frames = read("chat", b"".join(halves))
