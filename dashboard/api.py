@@ -132,7 +132,16 @@ def _trace(item: object) -> Trace:
 
 
 def _row_json(row: VerdictRow) -> dict[str, Any]:
-    return {**asdict(row), "decision": row.decision.name.lower()}
+    """The row under the public names of `monitor.wire`."""
+    values = asdict(row)
+    mismatch = values.pop("mismatch")
+    scores = {f"{name}_score": values.pop(name) for name in ("deception", "dangerous_reasoning")}
+    return {
+        **values,
+        **scores,
+        "decision": row.decision.name.lower(),
+        "consistency_score": None if mismatch is None else round(1 - mismatch, 4),
+    }
 
 
 def _stored_json(stored: StoredVerdict) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from classifiers.port import Check, Thresholds
-from dashboard.spans import Cue, scores
+from dashboard.spans import Cue
 
 WIDTH, HEIGHT = 1000, 100
 #: Points per curve: more steps than this share a point, which shows the highest of them.
@@ -104,7 +104,7 @@ def _path(steps: Sequence[Mapping[str, Any]], check: Check, lanes: Mapping[str, 
     """A staircase through the highest score in each bucket; a gap where nothing was read."""
     buckets: dict[int, tuple[float, float, float]] = {}
     for step in steps:
-        score = scores(step).get(check)
+        score = step.get(check.value)
         if score is None:
             continue
         lane = lanes[step["channel"]]

@@ -10,8 +10,8 @@ from dashboard.spans import NAMES, WINDOW, Cue, Span, cues, spans
 from monitor.store.rows import StoredVerdict
 from monitor.types import Channel, Trace
 
-#: Evidence listed above the text; the rest is marked in the text all the same.
-MAX_LISTED = 12
+#: Evidence of each check listed above the text; the rest is marked in the text all the same.
+MAX_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +72,12 @@ class TraceView:
 
     @property
     def listed(self) -> list[Cue]:
-        """The strongest evidence, in reading order."""
-        strongest = sorted(self.cues, key=lambda cue: -cue.probability)[:MAX_LISTED]
-        return sorted(strongest, key=lambda cue: cue.number)
+        """The strongest evidence of each check, in reading order."""
+        strongest = sorted(self.cues, key=lambda cue: -cue.probability)
+        kept = (
+            c for check in Check for c in [c for c in strongest if c.check is check][:MAX_LISTED]
+        )
+        return sorted(kept, key=lambda cue: cue.number)
 
 
 def trace_view(

@@ -174,6 +174,9 @@ async def test_lists_filter_and_page(store, judge):
         assert await seen(check="deception", min_probability=0.55) == ["HINT"]
         assert await seen(unscored="true") == []
         first = (await http.get("/v1/verdicts", params={"limit": 3})).json()
+        scores = {"deception_score", "dangerous_reasoning_score", "consistency_score"}
+        assert scores < set(first["verdicts"][0])
+        assert first["verdicts"][1]["dangerous_reasoning_score"] == 0.97
         assert await seen(before=first["next_before"]) == ["fine"]
         assert (await http.get("/v1/verdicts", params={"limit": 501})).status_code == 422
 
