@@ -1,16 +1,13 @@
 """Takes down what a response says: each text once, in order, by choice."""
 
 import hashlib
-import re
 from typing import NamedTuple
 
+from monitor.dialects.echo import Echo
 from monitor.dialects.voice import Loc, Voice
 from monitor.types import Channel, Delta
 
 __all__ = ["Heard", "Scribe"]
-
-#: What tokens and texts of the same words may differ in: white space and special tokens.
-_NOISE = re.compile(r"\s+|<[^<>\s]{1,40}>")
 
 
 class Heard(NamedTuple):
@@ -54,7 +51,7 @@ class Scribe:
         self._voices: dict[int, Voice] = {}
         self._told: dict[Loc, _Told] = {}
         self._deltas: list[Delta] = []
-        self._heard: list[Heard] = []
+        self._echoes: dict[int, Echo] = {}
         self._aside: list[Heard] | None = None
 
     @property
@@ -79,33 +76,34 @@ class Scribe:
     def settle(self) -> None:
         """Drop what was kept apart when it repeats this frame's text, else take it down."""
         aside, self._aside = self._aside or [], None
-        if aside and not self.echoes(aside[0].at, "".join(h.text for h in aside)):
+        said = "".join(heard.text for heard in aside)
+        if aside and not self._echo(aside[0].at).repeats(said):
             for heard in aside:
                 self._take_down(heard)
 
-    def echoes(self, at: Loc, text: str) -> bool:
-        """Whether this frame has said `text` in the same choice already."""
-        said = [h for h in self._heard if choice_of(h.at) == choice_of(at)]
-        ways = [[h for h in said if h.channel is c] for c in (None, *Channel)]
-        joined = [*("".join(h.text for h in way) for way in (said, *ways)), *(h.text for h in said)]
-        return _squashed(text) in {_squashed(j) for j in joined}
+    def echoes_tokens(self, at: Loc, text: str) -> bool:
+        """Whether these tokens are the text of this frame, in the same choice."""
+        return self._echo(at).tokens(text)
 
     def frame(self, *, last: bool = False) -> tuple[Delta, ...]:
         """Return the deltas since the last frame; the `last` one brings what was held back."""
         for voice in self._voices.values() if last else ():
             self._deltas += voice.pause()
         found = tuple(d for d in self._deltas if d.text)
-        self._deltas, self._heard = [], []
+        self._deltas, self._echoes = [], {}
         return found
 
     def _take_down(self, heard: Heard) -> None:
-        self._heard.append(heard)
+        self._echo(heard.at).add(heard.channel, heard.text)
         told = self._told.setdefault(heard.at, _Told())
         text = told.news(heard.text) if heard.repeats else heard.text
         told.add(text)
         if text:
             voice = self._voice(choice_of(heard.at))
             self._deltas += voice.say(heard.at, heard.channel, text)
+
+    def _echo(self, at: Loc) -> Echo:
+        return self._echoes.setdefault(choice_of(at), Echo())
 
     def _voice(self, choice: int) -> Voice:
         if choice not in self._voices:
@@ -124,7 +122,3 @@ def choice_of(at: Loc) -> int:
 
 def _digest(raw: bytes) -> bytes:
     return hashlib.blake2b(raw, digest_size=16).digest()
-
-
-def _squashed(text: str) -> str:
-    return _NOISE.sub("", text)

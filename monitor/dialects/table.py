@@ -54,11 +54,14 @@ _COMMON = (
     _row("metrics", A, Kind.LABELS),
     _row("timings", A, Kind.LABELS),
     _row("prompt_filter_results", A, Kind.LABELS),
+    _row("kv_transfer_params", A, Kind.LABELS),
+    _row("x_groq", A, Kind.LABELS),
 )
 
 CHAT = (
     _row("choices[].message.reasoning", T),
     _row("choices[].message.reasoning_content", T, Kind.ECHO),
+    _row("choices[].message.thinking", T, Kind.ECHO),
     _row("choices[].message.reasoning_details", T, Kind.ECHO),
     _row("choices[].message.reasoning_details[].text", T),
     _row("choices[].message.reasoning_details[].summary", T),

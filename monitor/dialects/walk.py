@@ -97,7 +97,7 @@ class Walker:
 
     def _tokens(self, value: object, at: Loc) -> None:
         text = spoken(value)
-        if text and not self._scribe.echoes(at, text):
+        if text and not self._scribe.echoes_tokens(at, text):
             self._hear(at, Channel.ANSWER, text)
         for number, other in enumerate(said_beside(value)):
             self._hear((*at, number), Channel.ANSWER, other)
@@ -186,7 +186,7 @@ class Walker:
 
     def _number(self, key: str) -> int:
         number = self._event.get(key)
-        return number if isinstance(number, int) else 0
+        return number if type(number) is int else 0
 
     def _note(self, problem: str) -> None:
         self.problem = self.problem or problem
@@ -198,7 +198,7 @@ def _known_as(key: str, node: Node) -> str:
 
 def _own_number(value: object) -> int | None:
     number = value.get("index") if isinstance(value, dict) else None
-    return number if isinstance(number, int) else None
+    return number if type(number) is int else None
 
 
 def _members(value: object, at: Loc) -> list[tuple[str | int, object]]:

@@ -236,9 +236,20 @@ def responses(thinking, answer, calls):
     return anthropic_events(numbered), json.dumps(done).encode()
 
 
-BUILDERS = {"chat": chat, "completions": completions, "messages": messages, "responses": responses}
+def old_chat(thinking, answer, calls):
+    return chat(thinking, answer, calls, key="reasoning_content")
+
+
+BUILDERS = {
+    "chat": chat,
+    "old_chat": old_chat,
+    "completions": completions,
+    "messages": messages,
+    "responses": responses,
+}
 PATHS = {
     "chat": "/v1/chat/completions",
+    "old_chat": "/chat/completions",
     "completions": "/v1/completions",
     "messages": "/v1/messages",
     "responses": "/v1/responses",

@@ -106,6 +106,18 @@ def test_repeats_cost_the_same_each():
     grows_linearly(make)
 
 
+@pytest.mark.parametrize("step", [0, 1])
+def test_choices_with_echoes_cost_the_same_each(step):
+    def make(count):
+        said = {"reasoning": "a", "reasoning_content": "b", "content": "c"}
+        tokens = {"content": [{"token": "d"}]}
+        choices = [{"index": n * step, "message": said, "logprobs": tokens} for n in range(count)]
+        body = json.dumps({"choices": choices}).encode()
+        return lambda: read("chat", [body], streaming=False)
+
+    grows_linearly(make)
+
+
 @pytest.mark.parametrize("streaming", [True, False])
 def test_ten_megabytes_in_one_piece_are_read(streaming):
     text = "I think about it. " * 600_000

@@ -276,6 +276,17 @@ def test_different_thinking_under_two_names_is_judged_twice():
     assert times_found(read("chat", {"choices": [{"delta": delta}]}, streaming=True)) == 2
 
 
+@pytest.mark.parametrize("text", ["<canary>", " ", "\n\n", "</s>"])
+def test_thinking_that_looks_like_noise_is_judged(text):
+    (frame,) = read("chat", {"choices": [{"delta": {"reasoning_content": text}}]}, streaming=True)
+    assert [d.text for d in frame.deltas] == [text]
+
+
+def test_a_token_that_looks_like_a_tag_is_judged():
+    choice = {"delta": {"content": "a"}, "logprobs": {"content": [{"token": "<canary>"}]}}
+    assert times_found(read("chat", {"choices": [choice]}, streaming=True)) == 1
+
+
 def test_every_choice_is_judged_apart():
     choices = [{"index": n, "delta": {"reasoning": "r", "content": CANARY}} for n in (0, 3, 1)]
     (frame,) = read("chat", {"choices": choices}, streaming=True)

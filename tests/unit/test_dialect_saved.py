@@ -109,7 +109,10 @@ def test_ids_come_from_the_content():
 
 
 def test_a_file_of_lines_may_mix_every_kind_and_bad_lines_are_named():
-    replies = [BUILDERS[n](["t"], ["a"], [])[1].decode() for n in sorted(BUILDERS)]
+    replies = [
+        BUILDERS[n](["t"], ["a"], [])[1].decode()
+        for n in ("chat", "completions", "messages", "responses")
+    ]
     lines = [
         json.dumps(OURS),
         "{bad",
