@@ -25,6 +25,11 @@ class Pane:
     total: int
 
     @property
+    def judged(self) -> bool:
+        """Whether any of it was: the rest is then worth a mark of its own."""
+        return any(span.scores for span in self.spans)
+
+    @property
     def complete(self) -> bool:
         """Whether all of the text is here."""
         return self.last - self.first == self.total

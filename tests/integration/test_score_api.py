@@ -276,3 +276,20 @@ async def test_the_api_answers_with_the_one_public_json(store, judge):
     async with client(store, watched) as http:
         answer = (await http.post("/v1/score", json={"thinking": "a", "answer": "b"})).json()
     assert answer == verdict_json(seen[0])
+
+
+async def test_text_that_no_step_covers_is_marked_as_not_judged(store, judge):
+    class Partly(Erased):
+        def verdict(self, verdict_id):
+            from dataclasses import replace
+
+            kept = self._store.verdict(verdict_id)
+            return replace(kept, document={**kept.document, "steps": kept.document["steps"][:1]})
+
+    async with client(Partly(store), judge) as http:
+        body = {"thinking": f"{PAD}The end was never read.", "answer": ""}
+        verdict = (await http.post("/v1/score", json=body)).json()
+        page = (await http.get(f"/verdicts/{verdict['verdict_id']}")).text
+    assert len(verdict["steps"]) > 1
+    assert '<span class="unread" title="Not judged">' in page
+    assert "nothing to judge" in page
