@@ -145,16 +145,18 @@ RESPONSES = (
     _row("incomplete_details", A, Kind.LABELS),
     *(
         _row(key, A, Kind.REQUEST)
-        for key in re.findall(
-            r"\w+",
-            "access_programs conversation image input_transformations instructions metadata prompt"
-            " prompt_cache_diagnostics prompt_cache_key prompt_cache_options"
-            " prompt_cache_retention reasoning safety_identifier text tool_choice tools truncation"
-            " user",
+        for key in ("input_transformations", "instructions", "metadata", "prompt", "tools")
+    ),
+    _row("text.format", A, Kind.REQUEST),
+    *(
+        _row(key, A, Kind.LABELS)
+        for key in (
+            *("access_programs", "conversation", "image", "moderation", "reasoning"),
+            *("safety_identifier", "text.verbosity", "tool_choice", "tool_usage", "truncation"),
+            *("prompt_cache_diagnostics", "prompt_cache_key", "prompt_cache_options"),
+            *("prompt_cache_retention", "user"),
         )
     ),
-    _row("moderation", A, Kind.LABELS),
-    _row("tool_usage", A, Kind.LABELS),
     *_COMMON,
 )
 
