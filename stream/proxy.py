@@ -33,6 +33,8 @@ class Settings:
     #: Responses under judgement at once; more are refused with 503.
     max_responses: int = 256
     tenant: str = ""
+    #: The chat template opens the thinking itself, so plain text is thinking until `</think>`.
+    starts_in_thinking: bool = False
 
 
 _ENGINE = web.AppKey("engine", Engine)
@@ -111,7 +113,12 @@ async def _relay_judged(
 ) -> web.StreamResponse:
     streaming = reply.content_type == "text/event-stream"
     relay = Relay(
-        request.app[_ENGINE], origin, dialect.reader(streaming=streaming), streaming=streaming
+        request.app[_ENGINE],
+        origin,
+        dialect.reader(
+            streaming=streaming, starts_in_thinking=request.app[_SETTINGS].starts_in_thinking
+        ),
+        streaming=streaming,
     )
     _spawn(request.app, relay.run(_chunks(reply)))
     try:

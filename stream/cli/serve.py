@@ -18,8 +18,6 @@ from stream.cli.options import (
     open_store,
     read_policy,
 )
-from stream.proxy import Settings
-from stream.server import Addresses, Server
 
 
 def serve(
@@ -54,6 +52,13 @@ def serve(
     upstream_timeout: Annotated[
         float, typer.Option(help="Seconds without a byte before the upstream counts as broken off.")
     ] = 300.0,
+    starts_in_thinking: Annotated[
+        bool,
+        typer.Option(
+            "--starts-in-thinking",
+            help="The chat template opens <think> itself: text is thinking until </think>.",
+        ),
+    ] = False,
 ) -> None:
     """Judge what a model thinks and says, between its server and its users.
 
@@ -68,6 +73,10 @@ def serve(
             f"The dashboard shows every trace and asks nobody to log in: {dashboard_host} is "
             "reachable from other machines. Say --unauthenticated-dashboard to accept that."
         )
+    # Half of the start-up time of every other command, were it at the top.
+    from stream.proxy import Settings  # noqa: PLC0415
+    from stream.server import Addresses, Server  # noqa: PLC0415
+
     classifier, store = open_classifier(model), open_store(database)
     rules = read_policy(policy, dict(classifier.thresholds))
     if mode is not None:
@@ -76,7 +85,11 @@ def serve(
         classifier=classifier,
         store=store,
         policy=rules,
-        settings=Settings(upstream=upstream or "", upstream_timeout=upstream_timeout),
+        settings=Settings(
+            upstream=upstream or "",
+            upstream_timeout=upstream_timeout,
+            starts_in_thinking=starts_in_thinking,
+        ),
         addresses=Addresses(
             host=host, port=port, dashboard_host=dashboard_host, dashboard_port=dashboard_port
         ),

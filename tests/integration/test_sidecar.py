@@ -154,6 +154,16 @@ async def test_no_text_leaves_before_it_is_judged(sidecar, mode):
     assert before + rest == b"".join(chunks)
 
 
+async def test_thinking_that_the_template_opened_is_read_as_thinking(sidecar):
+    setup = await sidecar(starts_in_thinking=True)
+    message = {"role": "assistant", "content": "I wonder.</think>It is so."}
+    body = {"object": "chat.completion", "choices": [{"index": 0, "message": message}]}
+    setup.upstream.replies(json.dumps(body).encode())
+    await setup.post(ASK)
+    _, judged = setup.record.verdicts[0]
+    assert (judged.thinking, judged.answer) == ("I wonder.", "It is so.")
+
+
 FAILURES = {
     "rubbish": lambda up: up.replies(b"<html>gateway"),
     "invalid UTF-8": lambda up: up.replies(b'{"choices":[{"message":{"content":"\xff"}}]}'),
