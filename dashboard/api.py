@@ -18,8 +18,6 @@ from monitor.store.rows import StoredVerdict, VerdictRow
 from monitor.types import Trace
 from monitor.wire import verdict_json
 
-#: Traces of one request that are judged at the same time.
-AT_ONCE = 32
 _log = structlog.get_logger(__name__)
 
 
@@ -104,13 +102,8 @@ async def _score_all(console: Console, given: dict[str, Any]) -> Json:
         return problem(422, "invalid_traces", "Send the list of traces as `traces`, alone.")
     if not 1 <= len(traces) <= MAX_TRACES:
         return problem(422, "invalid_traces", f"Send 1 to {MAX_TRACES} traces at a time.")
-    turns = asyncio.Semaphore(AT_ONCE)
-
-    async def in_turn(item: object) -> dict[str, Any]:
-        async with turns:
-            return (await _score_one(console, item))[1]
-
-    return Json({"verdicts": await asyncio.gather(*map(in_turn, traces))})
+    scored = await asyncio.gather(*(_score_one(console, item) for item in traces))
+    return Json({"verdicts": [entry for _, entry in scored]})
 
 
 async def _score_one(console: Console, item: object) -> tuple[int, dict[str, Any]]:

@@ -21,6 +21,8 @@ from monitor.types import Decision, Delta, Step, Trace, Verdict, Versions
 
 #: Steps that are scored in one go, and steps that may wait before `feed` waits too.
 BATCH_STEPS, MAX_WAITING_STEPS = 32, 256
+#: Stored traces that are judged at the same time: enough to fill batches.
+STORED_AT_ONCE = 16
 #: Code points of a stored trace that are fed at a time.
 SLICE = 65_536
 
@@ -46,6 +48,8 @@ class Engine:
     policy: Policy
     record: Recorder
     world: Surroundings = field(default_factory=Surroundings)
+    #: Keeps bulk scoring from queueing up in front of responses that somebody waits for.
+    _stored: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
 
     @property
     def versions(self) -> Versions:
@@ -65,7 +69,11 @@ class Engine:
         return Session(self, origin, live)
 
     async def judge(self, trace: Trace) -> Verdict:
-        """Judge and record a complete trace: the same session, fed at once."""
+        """Judge and record a complete trace, in its turn: the same session, fed at once."""
+        async with self._stored:
+            return await self._judge(trace)
+
+    async def _judge(self, trace: Trace) -> Verdict:
         session = self.open(replace(trace, parts=()))
         try:
             for delta in _slices(trace):

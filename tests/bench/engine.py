@@ -11,13 +11,11 @@ from collections.abc import Callable, Sequence
 from classifiers.batcher import DEFAULT_BATCH_TOKENS
 from classifiers.runtime import OnnxClassifier
 from classifiers.tokenise import Window
-from monitor.engine import Engine
+from monitor.engine import STORED_AT_ONCE, Engine
 from monitor.policy import Policy
 from monitor.types import Trace
 from tests.bench.traces import authored
 from tests.support import Recorded
-
-CONCURRENT = 64
 
 
 def main(*, quick: bool) -> None:
@@ -45,7 +43,7 @@ async def _measure(traces: Sequence[Trace], rounds: int) -> None:
     print("|---|---|---|---|")
     print(f"| raw ONNX Runtime, packed | {len(traces) / raw:.1f} | {tokens / raw:,.0f} | 1.00 |")
     print(
-        f"| whole road, {CONCURRENT} traces at once | {len(traces) / engine:.1f} "
+        f"| whole road, {STORED_AT_ONCE} traces at once | {len(traces) / engine:.1f} "
         f"| {tokens / engine:,.0f} | {raw / engine:.2f} |"
     )
     print(f"\n{len(traces)} traces, {tokens:,} tokens, best of {rounds} rounds each.\n")
@@ -70,14 +68,8 @@ async def _judge_all(classifier: OnnxClassifier, traces: Sequence[Trace]) -> Non
         policy=Policy(thresholds=classifier.thresholds),
         record=Recorded(),
     )
-    gate = asyncio.Semaphore(CONCURRENT)
-
-    async def judge(trace: Trace) -> None:
-        async with gate:
-            verdict = await engine.judge(trace)
+    for verdict in await asyncio.gather(*(engine.judge(trace) for trace in traces)):
         assert verdict.unscored is None, verdict.unscored
-
-    await asyncio.gather(*(judge(trace) for trace in traces))
 
 
 def _run_packed(runner: Callable, windows: Sequence[Window]) -> None:
