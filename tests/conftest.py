@@ -1,9 +1,60 @@
 """What every test may use."""
 
 import os
+import subprocess
+from pathlib import Path
 
+import pytest
+import sqlalchemy
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=10_000)
+settings.register_profile(
+    "default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+# Other examples every time, and many: HYPOTHESIS_PROFILE=thorough make test
+settings.register_profile(
+    "thorough", parent=settings.get_profile("default"), derandomize=False, max_examples=10_000
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "postgres"
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """The address of a PostgreSQL database that these tests may empty.
+
+    The server lives as long as its standard input: it ends with this process, however that ends.
+    """
+    address = os.environ.get("SUBTEXT_TEST_POSTGRES")
+    if address:
+        yield address
+        return
+    # In a session of its own: Ctrl-C must not reach the server before the tests are done.
+    with subprocess.Popen(
+        [SCRIPT, "run"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as server:
+        address = server.stdout.readline().strip()
+        if not address:
+            pytest.fail(server.communicate()[1].strip(), pytrace=False)
+        yield address
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    """The same, emptied; whoever was still connected to it is no more."""
+    engine = sqlalchemy.create_engine(postgres_server)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+    engine.dispose()
+    return postgres_server
