@@ -24,6 +24,8 @@ from classifiers.training.pairs import PairTrace
 BATCH_PAIRS: Final = 16
 #: Share of the authored groups without any mismatch that an epoch reads.
 HARMLESS_SHARE: Final = 0.4
+#: Share of the public records in the warm-up, and in every other epoch.
+WARM_UP_SHARE, PUBLIC_SHARE = 0.5, 0.15
 #: Rows run at once; neighbours in length share a chunk.
 CHUNK: Final = 8
 
@@ -33,7 +35,7 @@ class PairSettings:
     """What `--tiny` changes."""
 
     #: The first epoch reads public sources only (warm-up); the others everything authored.
-    epochs: int = 3
+    epochs: int = 2
     frozen: int = 2
     share: float = 1.0
     seed: int = 11
@@ -88,7 +90,7 @@ class _Corpus:
         """Batches of about `BATCH_PAIRS` pairs; authored groups stay together."""
         rng = random.Random(self._settings.seed * 1000 + epoch)
         warm_up = epoch == 0 and bool(self._public)
-        keep = 1.0 if warm_up else 0.2
+        keep = WARM_UP_SHARE if warm_up else PUBLIC_SHARE
         units = [[t] for some in self._public.values() for t in some if rng.random() < keep]
         if not warm_up:
             ordered = sorted(self._authored, key=lambda t: t.record.group)

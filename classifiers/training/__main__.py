@@ -1,0 +1,65 @@
+"""`python -m classifiers.training`: train, evaluate."""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+
+from classifiers.artefact import default_artefact
+
+_DATA = "folder with train/ and validation/ parquet files (classifiers/data is one)"
+
+
+def main() -> None:
+    """Parse the command line and do what it asks."""
+    options = _parser().parse_args()
+    torch.set_num_threads(options.threads)
+    options.run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m classifiers.training",
+        description="Train and measure Subtext's classifiers. Needs the `train` extra.",
+        epilog="First time: `train --tiny --data classifiers/data --out /tmp/run` takes minutes.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    train = commands.add_parser(
+        "train", help="train, export and calibrate; OUT/model is the artefact"
+    )
+    train.add_argument("--data", type=Path, required=True, help=_DATA)
+    train.add_argument(
+        "--out", type=Path, required=True, help="checkpoints and the artefact go here"
+    )
+    train.add_argument("--tiny", action="store_true", help="a quick proof that everything works")
+    train.add_argument("--name", default="subtext-minilm", help="the artefact's name")
+    train.set_defaults(run=_train)
+    measure = commands.add_parser(
+        "evaluate", help="measure an artefact; update its manifest and card"
+    )
+    measure.add_argument("--data", type=Path, required=True, help=_DATA)
+    measure.add_argument("--model", type=Path, default=default_artefact(), help="artefact folder")
+    measure.add_argument("--limit", type=int, default=100, help="records per class and source")
+    measure.set_defaults(run=_evaluate)
+    for command in (train, measure):
+        command.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
+    return parser
+
+
+def _train(options: argparse.Namespace) -> None:
+    from classifiers.training.pipeline import train  # noqa: PLC0415 - slow to import, not for --help
+
+    folder = train(options.data, options.out, tiny=options.tiny, name=options.name)
+    print(f"Artefact: {folder}. Measure it with `evaluate --model {folder}`.")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from classifiers.training.evaluate import evaluate  # noqa: PLC0415 - likewise
+
+    evaluate(options.model, options.data, options.limit)
+    print(f"Written to {options.model}: manifest.json (evaluation) and CARD.md.")
+
+
+if __name__ == "__main__":
+    main()

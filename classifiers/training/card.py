@@ -1,0 +1,116 @@
+"""The model card, written from the manifest, so that no number in it is typed by hand."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from classifiers.port import Check
+
+_HEAD: Final = """# Model card: {name}
+
+Two small encoders (MiniLM-L6, 22 million weights each) that read a reasoning model's thinking and
+answer and give calibrated probabilities of **deception**, **dangerous reasoning** and **mismatch
+between thinking and answer**. English; CPU or GPU; no text leaves the process.
+
+**Use it** to send traces to a reviewer, to hold an answer while its thinking is judged, and to find
+patterns in many traces. **Do not use it** as the only safeguard, to judge people, as proof of intent,
+or on traces in other languages.
+
+## How it works
+The step encoder turns each step of about 64 tokens into a vector; a causal GRU reads the vectors in
+order and scores every thinking and answer step. The pair encoder reads each step of the answer
+against the part of the thinking that it shares most words with, and the thinking's end. A trace's
+probability is the highest of its steps, for all three checks.
+
+## Training data
+| source | licence | records read for training |
+|---|---|---|
+{sources}
+
+The authored sets ship in `classifiers/data` (CC0-1.0). One group in six of every source was kept out
+of training; calibration and thresholds come from those groups. Base weights: {base}.
+
+## Calibration
+Thresholds aim at 1 % (flag) and 0.2 % (block) false positives on the held-out negatives.
+
+| check | flag | block | held-out positives | held-out negatives |
+|---|---|---|---|---|
+{calibration}
+
+"""
+_TAIL: Final = """
+## Limits
+- Trained on short authored traces and a few public sources: expect lower recall on other models,
+  longer thinking and other styles. A small encoder reads wording more than plans.
+- False-positive rates hold for text like the held-out negatives. Measure them on your own traffic,
+  in OBSERVE mode, before you block. A block threshold rests on very few negatives.
+- The maximum over steps grows with length: long harmless traces are flagged more often.
+- Mismatch compares each answer step with three steps of the thinking. What is spread over more of it,
+  arithmetic, code behaviour and omissions are mostly missed.
+- Answers without thinking are judged with little evidence; mismatch is then not scored.
+
+## Known evasions
+Intent that is never written down; thinking in another language, in code words or ciphers; a
+deceptive step hidden in long technical text; paraphrase aimed at this model (its weights are public);
+a benign frame ("as a test", "in this story") around a real plan. Invisible characters, look-alike
+letters and over-long words are undone before scoring.
+
+## Reproduce
+```
+pip install 'subtext[cpu,train]'
+python -m classifiers.training train --data DATA --out RUN
+python -m classifiers.training evaluate --data DATA --model RUN/model
+```
+`DATA` holds `train/` and `validation/` parquet files with the columns of `classifiers/data/README.md`.
+The public sources above are to be gathered from their publishers; with the authored sets alone
+(`--data classifiers/data`) the same commands give a weaker model.
+"""
+_COLUMNS: Final = (
+    "auroc", "auroc_95", "average_precision", "recall_at_1", "recall_at_5", "positives_flagged",
+    "negatives_flagged", "negatives_blocked", "baseline_auroc", "numbers_auroc",
+)  # fmt: skip
+
+
+def render(manifest: Mapping[str, Any]) -> str:
+    """The card as Markdown."""
+    head = _HEAD.format(
+        name=manifest["name"],
+        base=manifest["base"],
+        sources="\n".join(
+            f"| {name} | {s['license']} | {s['records']} |"
+            for name, s in sorted(manifest["sources"].items())
+        ),
+        calibration="\n".join(_calibration(manifest, check) for check in Check),
+    )
+    return head + "\n".join(_table(manifest, check) for check in Check) + _notes(manifest) + _TAIL
+
+
+def _calibration(manifest: Mapping[str, Any], check: Check) -> str:
+    limits = manifest["thresholds"][check.value]
+    counts = manifest["evaluation"].get("calibration", {}).get(check.value, {})
+    cells = (limits["flag"], limits["block"], counts.get("positives"), counts.get("negatives"))
+    return f"| {check.value} | " + " | ".join(str(c) for c in cells) + " |"
+
+
+def _table(manifest: Mapping[str, Any], check: Check) -> str:
+    """One check on every validation source."""
+    rows = [
+        f"| {source} | {r['positives']}/{r['negatives']} | "
+        + " | ".join(_cell(r.get(column)) for column in _COLUMNS)
+        + " |"
+        for source, found in manifest["evaluation"].get("validation", {}).items()
+        if (r := found.get(check.value))
+    ]
+    titles = "| source | pos/neg | " + " | ".join(c.replace("_", " ") for c in _COLUMNS) + " |"
+    rule = "|---" * (len(_COLUMNS) + 2) + "|"
+    return "\n".join([f"## {check.value} on sources never trained on", titles, rule, *rows, ""])
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return f"{value[0]:.2f}-{value[1]:.2f}"
+    return f"{value:.3f}" if isinstance(value, float) else ""
+
+
+def _notes(manifest: Mapping[str, Any]) -> str:
+    notes = manifest["evaluation"].get("notes", [])
+    return "\n".join(["", *(f"- {note}" for note in notes), ""]) if notes else ""

@@ -1,0 +1,81 @@
+"""From a data folder to a verified artefact folder."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from classifiers import artefact
+from classifiers.port import Check
+from classifiers.training.base import base_tokeniser
+from classifiers.training.calibrate import Calibration, calibrate
+from classifiers.training.data import PAIR_RECIPES, STEP_RECIPES, held_out, load_sources
+from classifiers.training.export import export_encoder, export_head
+from classifiers.training.golden import golden
+from classifiers.training.manifest import Findings, write
+from classifiers.training.pair_model import PairModel
+from classifiers.training.pair_train import PairSettings, train_pairs
+from classifiers.training.scores import Scorer
+from classifiers.training.step_train import StepModel, StepSettings, train_steps
+
+#: What `--tiny` trains: enough to prove that every part works, not to judge anything.
+TINY_STEPS: Final = StepSettings(epochs=1, frozen=5, share=0.12)
+TINY_PAIRS: Final = PairSettings(epochs=1, frozen=5, share=0.06)
+
+
+def train(data: Path, out: Path, *, tiny: bool, name: str) -> Path:
+    """Train both models (or go on from checkpoints), export, calibrate; return the artefact."""
+    step_settings, pair_settings = (
+        (TINY_STEPS, TINY_PAIRS) if tiny else (StepSettings(), PairSettings())
+    )
+    steps = train_steps(data / "train", out, step_settings)
+    pairs = train_pairs(data / "train", out, pair_settings)
+    return finish(data, out / "model", steps, pairs, name)
+
+
+def finish(data: Path, folder: Path, steps: StepModel, pairs: PairModel, name: str) -> Path:
+    """Export trained models and write everything that serving needs beside them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    export_encoder(steps.encoder, ("ids", "mask"), "vectors", folder / artefact.STEP_MODEL)
+    export_head(steps.head, folder / artefact.HEAD)
+    export_encoder(pairs, ("ids", "mask", "segments"), "logits", folder / artefact.PAIR_MODEL)
+    shutil.copyfile(base_tokeniser(), folder / artefact.TOKENISER)
+    found = calibrate(Scorer.open(folder), data / "train")
+    write(folder, name, _findings(data, folder, found))
+    artefact.load(folder)
+    return folder
+
+
+def _findings(data: Path, folder: Path, found: Mapping[Check, Calibration]) -> Findings:
+    calibration = {check: c.platt for check, c in found.items()}
+    counts = {
+        check.value: {"positives": c.positives, "negatives": c.negatives}
+        for check, c in found.items()
+    }
+    return Findings(
+        calibration=calibration,
+        thresholds={check: c.thresholds for check, c in found.items()},
+        sources=_sources(data / "train"),
+        evaluation={"calibration": counts},
+        golden=golden(folder, calibration),
+    )
+
+
+def _sources(folder: Path) -> dict[str, Any]:
+    found = {**load_sources(folder, PAIR_RECIPES), **load_sources(folder, STEP_RECIPES)}
+    return {
+        name: {
+            "license": records[0].license,
+            "records": _read_for_training(name, sum(not held_out(r) for r in records)),
+        }
+        for name, records in found.items()
+    }
+
+
+def _read_for_training(name: str, available: int) -> int:
+    caps = [
+        2 * recipe[name].cap * epochs
+        for recipe, epochs in ((STEP_RECIPES, StepSettings().epochs), (PAIR_RECIPES, 1))
+        if name in recipe
+    ]
+    return min(available, sum(caps)) if caps else available
