@@ -15,7 +15,7 @@ class ArtefactError(ClassifierError):
     """The model folder differs from its manifest; the message names the file and the remedy."""
 
 
-class Overloaded(ClassifierError):
+class Overloaded(ClassifierError):  # noqa: N818 - a state of ours, not a mistake
     """More text waits to be scored than the queue may hold; try again later or add capacity."""
 
 

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+from onnxruntime import InferenceSession
 
 from classifiers.errors import ArtefactError, InferenceError
 from classifiers.port import Vector
@@ -18,7 +19,9 @@ PROVIDERS: Final = ("CUDAExecutionProvider", "CPUExecutionProvider")
 Ids = npt.NDArray[np.int64]
 
 
-def open_session(path: Path, threads: int | None, providers: Sequence[str] | None) -> Any:
+def open_session(
+    path: Path, threads: int | None, providers: Sequence[str] | None
+) -> InferenceSession:
     """Load a model; `threads` defaults to the CPUs that this process may use."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or available_cpus()
@@ -32,7 +35,7 @@ def open_session(path: Path, threads: int | None, providers: Sequence[str] | Non
             f"None of {list(providers or PROVIDERS)} is installed; found {offered}."
         )
     try:
-        return ort.InferenceSession(str(path), options, providers=chosen)
+        return InferenceSession(str(path), options, providers=chosen)
     except Exception as error:
         raise ArtefactError(f"ONNX Runtime cannot load {path}: {error}") from error
 
@@ -45,10 +48,11 @@ def available_cpus() -> int:
 class StepRunner:
     """A batch of step windows to one vector each."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: InferenceSession) -> None:
         self._session = session
 
     def __call__(self, windows: Sequence[Window]) -> list[Vector]:
+        """Run one batch."""
         ids, mask = pad([w.ids for w in windows])
         (vectors,) = self._session.run(None, {"ids": ids, "mask": mask})
         return list(_finite(vectors))
@@ -57,10 +61,11 @@ class StepRunner:
 class PairRunner:
     """A batch of pair windows to one mismatch logit each."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: InferenceSession) -> None:
         self._session = session
 
     def __call__(self, windows: Sequence[Window]) -> list[float]:
+        """Run one batch."""
         ids, mask = pad([w.ids for w in windows])
         first = np.asarray([[w.first] for w in windows])
         segments = ((np.arange(ids.shape[1])[None, :] >= first) & (mask > 0)).astype(np.int64)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -83,4 +84,4 @@ def _even_chunks(ids: Sequence[int], size: int) -> list[Sequence[int]]:
     """Cut into as few chunks of at most `size` as possible, all about equally long."""
     count = max(1, math.ceil(len(ids) / size))
     bounds = [len(ids) * i // count for i in range(count + 1)]
-    return [ids[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [ids[a:b] for a, b in pairwise(bounds)]

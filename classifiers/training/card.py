@@ -12,8 +12,8 @@ answer and give calibrated probabilities of **deception**, **dangerous reasoning
 between thinking and answer**. English; CPU or GPU; no text leaves the process.
 
 **Use it** to send traces to a reviewer, to hold an answer while its thinking is judged, and to find
-patterns in many traces. **Do not use it** as the only safeguard, to judge people, as proof of intent,
-or on traces in other languages.
+patterns in many traces. **Do not use it** as the only safeguard, to judge people, as proof of
+intent, or on traces in other languages.
 
 ## How it works
 The step encoder turns each step of about 64 tokens into a vector; a causal GRU reads the vectors in
@@ -26,8 +26,8 @@ probability is the highest of its steps, for all three checks.
 |---|---|---|
 {sources}
 
-The authored sets ship in `classifiers/data` (CC0-1.0). One group in six of every source was kept out
-of training; calibration and thresholds come from those groups. Base weights: {base}.
+The authored sets ship in `classifiers/data` (CC0-1.0). One group in six of every source was kept
+out of training; calibration and thresholds come from those groups. Base weights: {base}.
 
 ## Calibration
 Thresholds aim at 1 % (flag) and 0.2 % (block) false positives on the held-out negatives.
@@ -44,14 +44,14 @@ _TAIL: Final = """
 - False-positive rates hold for text like the held-out negatives. Measure them on your own traffic,
   in OBSERVE mode, before you block. A block threshold rests on very few negatives.
 - The maximum over steps grows with length: long harmless traces are flagged more often.
-- Mismatch compares each answer step with three steps of the thinking. What is spread over more of it,
-  arithmetic, code behaviour and omissions are mostly missed.
+- Mismatch compares each answer step with three steps of the thinking. What is spread over more of
+  it, arithmetic, code behaviour and omissions are mostly missed.
 - Answers without thinking are judged with little evidence; mismatch is then not scored.
 
 ## Known evasions
 Intent that is never written down; thinking in another language, in code words or ciphers; a
-deceptive step hidden in long technical text; paraphrase aimed at this model (its weights are public);
-a benign frame ("as a test", "in this story") around a real plan. Invisible characters, look-alike
+deceptive step hidden in long technical text; paraphrase aimed at this model (its weights are
+public); a benign frame ("as a test", "in this story") around a real plan. Invisible characters, look-alike
 letters and over-long words are undone before scoring.
 
 ## Reproduce
@@ -60,8 +60,8 @@ pip install 'subtext[cpu,train]'
 python -m classifiers.training train --data DATA --out RUN
 python -m classifiers.training evaluate --data DATA --model RUN/model
 ```
-`DATA` holds `train/` and `validation/` parquet files with the columns of `classifiers/data/README.md`.
-The public sources above are to be gathered from their publishers; with the authored sets alone
+`DATA` holds `train/` and `validation/` parquet files with the columns that
+`classifiers/data/README.md` lists. The public sources above are to be gathered from their publishers; with the authored sets alone
 (`--data classifiers/data`) the same commands give a weaker model.
 """
 _COLUMNS: Final = (

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from sklearn.pipeline import Pipeline
+
 from classifiers import artefact
 from classifiers.head import sigmoid
 from classifiers.port import Check
@@ -31,7 +33,7 @@ _ELICITED: Final = re.compile(r"\b(?:un|mis)?-?aligned (?:AI|model|assistant)\b"
 
 
 def evaluate(folder: Path, data: Path, limit: int = LIMIT) -> dict[str, dict[str, Report]]:
-    """Measure `folder` on `data/validation`, with baselines from `data/train`; update manifest, card."""
+    """Measure `folder` on `data/validation`, baselines from `data/train`; update its card."""
     loaded = artefact.load(folder)
     scorer = Scorer.open(folder)
     baselines = {check: _baseline(data / "train", check) for check in Check}
@@ -64,11 +66,11 @@ def _chosen(records: Sequence[Record], check: Check, limit: int) -> list[Record]
         if r.labels[check] is not None
         and (check is not Check.MISMATCH or (r.thinking.strip() and r.answer.strip()))
     ]
-    return sample(usable, check, limit, random.Random(0))
+    return sample(usable, check, limit, random.Random(0))  # noqa: S311 - a draw, not a secret
 
 
 def _measure(
-    loaded: artefact.Artefact, scorer: Scorer, records: list[Record], check: Check, rival: Any
+    loaded: artefact.Artefact, scorer: Scorer, records: list[Record], check: Check, rival: Pipeline
 ) -> Report:
     logits = scorer.score(records, [check])
     kept = [(r, s) for r, s in zip(records, logits, strict=True) if check in s]
@@ -93,7 +95,7 @@ def _probability(loaded: artefact.Artefact, logits: Logits, check: Check) -> flo
     return sigmoid(platt.a * logits[check] + platt.b)
 
 
-def _baseline(folder: Path, check: Check) -> Any:
+def _baseline(folder: Path, check: Check) -> Pipeline:
     recipes = PAIR_RECIPES if check is Check.MISMATCH else STEP_RECIPES
     records = [
         r
@@ -108,7 +110,7 @@ def _training_part(
 ) -> list[Record]:
     kept = [r for r in records if not held_out(r) and r.labels[check] is not None]
     cap = 2 * recipes[name].cap if name in recipes else len(kept)
-    return sample(kept, check, cap, random.Random(1))
+    return sample(kept, check, cap, random.Random(1))  # noqa: S311 - likewise
 
 
 def _record(

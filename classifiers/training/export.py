@@ -1,7 +1,8 @@
 """From torch to the files that serve: ONNX graphs in fp32 whose weights are stored in 8 bits.
 
 Weights are rounded per output channel and expanded when the session loads, so the arithmetic is
-plain fp32: a text's score does not depend on its batch (docs/decisions/0002-batch-invariant-int8.md).
+plain fp32: a text's score does not depend on its batch. The reasons and the measurements are in
+docs/decisions/0002-batch-invariant-int8.md.
 """
 
 import warnings
@@ -76,7 +77,7 @@ def compress(model: onnx.ModelProto) -> onnx.ModelProto:
 def _is_large(tensor: onnx.TensorProto) -> bool:
     return (
         tensor.data_type == TensorProto.FLOAT
-        and len(tensor.dims) == 2  # noqa: PLR2004 - a matrix
+        and len(tensor.dims) == 2
         and int(np.prod(tensor.dims)) >= SMALLEST
     )
 

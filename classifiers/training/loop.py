@@ -4,11 +4,13 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from tqdm import tqdm
 
 Batch = TypeVar("Batch")
@@ -49,16 +51,17 @@ def fit(plan: Plan[Batch]) -> None:
             start = sum(sizes[:epoch])
             if done >= start + size:
                 continue
-            for index, batch in list(enumerate(plan.batches(epoch), start + 1))[
-                done - start if done > start else 0 :
-            ]:
+            skipped = max(0, done - start)
+            for index, batch in enumerate(plan.batches(epoch)[skipped:], start + skipped + 1):
                 _step(plan, optimiser, schedule, batch, bar)
                 if index % plan.save_every == 0 or index == sum(sizes):
                     _save(plan, optimiser, schedule, index)
     plan.model.eval()
 
 
-def _step(plan: Plan[Batch], optimiser: Any, schedule: Any, batch: Batch, bar: Any) -> None:
+def _step(
+    plan: Plan[Batch], optimiser: Optimizer, schedule: LRScheduler, batch: Batch, bar: tqdm
+) -> None:
     plan.model.train()
     loss = plan.loss(batch)
     optimiser.zero_grad()
@@ -69,14 +72,14 @@ def _step(plan: Plan[Batch], optimiser: Any, schedule: Any, batch: Batch, bar: A
     _report(bar, float(loss.detach()))
 
 
-def _report(bar: Any, loss: float) -> None:
+def _report(bar: tqdm, loss: float) -> None:
     bar.mean = 0.98 * getattr(bar, "mean", loss) + 0.02 * loss
     bar.set_postfix(loss=f"{bar.mean:.3f}", refresh=False)
     bar.update(1)
 
 
-def _optimiser(plan: Plan[Batch]) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
+def _optimiser(plan: Plan[Batch]) -> Optimizer:
+    return AdamW(
         [
             {"params": [p for p in some if p.requires_grad], "lr": rate}
             for some, rate in plan.groups
@@ -85,8 +88,8 @@ def _optimiser(plan: Plan[Batch]) -> torch.optim.Optimizer:
     )
 
 
-def _schedule(plan: Plan[Batch], optimiser: torch.optim.Optimizer, steps: int) -> Any:
-    return torch.optim.lr_scheduler.OneCycleLR(
+def _schedule(plan: Plan[Batch], optimiser: Optimizer, steps: int) -> LRScheduler:
+    return OneCycleLR(
         optimiser, [rate for _, rate in plan.groups], total_steps=steps + 1, pct_start=0.1
     )
 
@@ -95,7 +98,7 @@ def _checkpoint(plan: Plan[Batch]) -> Path:
     return plan.folder / f"{plan.name}.checkpoint.pt"
 
 
-def _save(plan: Plan[Batch], optimiser: Any, schedule: Any, done: int) -> None:
+def _save(plan: Plan[Batch], optimiser: Optimizer, schedule: LRScheduler, done: int) -> None:
     plan.folder.mkdir(parents=True, exist_ok=True)
     state = {
         "done": done,
@@ -109,7 +112,7 @@ def _save(plan: Plan[Batch], optimiser: Any, schedule: Any, done: int) -> None:
     partial.replace(_checkpoint(plan))
 
 
-def _resume(plan: Plan[Batch], optimiser: Any, schedule: Any) -> int:
+def _resume(plan: Plan[Batch], optimiser: Optimizer, schedule: LRScheduler) -> int:
     if not _checkpoint(plan).exists():
         return 0
     state = torch.load(_checkpoint(plan), weights_only=True)

@@ -1,4 +1,4 @@
-"""What is measured on one source and one check, and the simple rivals that are measured beside it."""
+"""What is measured on one source and one check, and the simple rivals beside it."""
 
 import re
 from collections.abc import Sequence

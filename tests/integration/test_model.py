@@ -43,7 +43,7 @@ def scores(classifier, vectors, role=Role.THINKING):
 
 async def trace_scores(classifier, item):
     """A trace's probabilities, computed as the monitor computes them."""
-    head, found = classifier.head(), {check: 0.0 for check in Check}
+    head, found = classifier.head(), dict.fromkeys(Check, 0.0)
     for role in Role:
         texts = [p.text for p in segment(item.get(role.value, ""))]
         for vector in await classifier.encode(texts):
