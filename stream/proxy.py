@@ -11,11 +11,13 @@ import structlog
 from aiohttp import web
 from yarl import URL
 
-from monitor.dialects import Dialect, Request, dialect_for
+from monitor.dialects import Dialect, Reader, Request
 from monitor.engine import Engine
 from monitor.types import Mode, Trace
 from stream import headers
+from stream.plain import PlainReader
 from stream.relay import Relay, UpstreamBroke
+from stream.routes import dialect_of, is_known
 
 log = structlog.get_logger(__name__)
 
@@ -79,18 +81,13 @@ async def _drain(app: web.Application) -> None:
 async def _handle(request: web.Request) -> web.StreamResponse:
     if not request.raw_path.startswith("/"):
         return _error(400, "The request target must be a path; this is no forward proxy.")
-    dialect = _dialect(request.path)
+    dialect = dialect_of(request.method, request.path)
     body = await request.read()
     if dialect is None:
         return await _pass_through(request, body)
     if len(request.app[_RUNNING]) >= request.app[_SETTINGS].max_responses:
         return _error(503, "Too many responses are being judged.", {"retry-after": "1"})
     return await _judged(request, body, dialect)
-
-
-def _dialect(path: str) -> Dialect | None:
-    """The protocol of a route, also of `GET …/responses/{id}`, which returns a stored answer."""
-    return dialect_for(path) or dialect_for(path.rstrip("/").rpartition("/")[0])
 
 
 async def _judged(request: web.Request, body: bytes, dialect: Dialect) -> web.StreamResponse:
@@ -101,8 +98,6 @@ async def _judged(request: web.Request, body: bytes, dialect: Dialect) -> web.St
     except (aiohttp.ClientError, TimeoutError) as error:
         return await _unreachable(request, origin, dialect, error)
     try:
-        if reply.status >= 400:
-            return await _relay_plainly(request, reply)
         return await _relay_judged(request, reply, origin, dialect)
     finally:
         reply.close()
@@ -111,20 +106,25 @@ async def _judged(request: web.Request, body: bytes, dialect: Dialect) -> web.St
 async def _relay_judged(
     request: web.Request, reply: aiohttp.ClientResponse, origin: Trace, dialect: Dialect
 ) -> web.StreamResponse:
-    streaming = reply.content_type == "text/event-stream"
-    relay = Relay(
-        request.app[_ENGINE],
-        origin,
-        dialect.reader(
-            streaming=streaming, starts_in_thinking=request.app[_SETTINGS].starts_in_thinking
-        ),
-        streaming=streaming,
-    )
+    reader = _reader(request, reply, dialect)
+    relay = Relay(request.app[_ENGINE], origin, reader, streaming=_streams(reply))
     _spawn(request.app, relay.run(_chunks(reply)))
     try:
         return await _send(request, reply, relay)
     finally:
         relay.client_left()
+
+
+def _reader(request: web.Request, reply: aiohttp.ClientResponse, dialect: Dialect) -> Reader:
+    thinks = request.app[_SETTINGS].starts_in_thinking and reply.status < 400
+    reader = dialect.reader(streaming=_streams(reply), starts_in_thinking=thinks)
+    if _streams(reply) or (reply.status < 400 and is_known(request.path)):
+        return reader
+    return PlainReader(reader, is_text=reply.content_type.startswith("text/"))
+
+
+def _streams(reply: aiohttp.ClientResponse) -> bool:
+    return reply.content_type == "text/event-stream"
 
 
 async def _send(
@@ -146,17 +146,24 @@ async def _send(
 def _response(
     request: web.Request, reply: aiohttp.ClientResponse, relay: Relay
 ) -> web.StreamResponse:
+    mode = request.app[_ENGINE].policy.mode
     kept = headers.to_client(reply.headers)
-    if request.app[_ENGINE].policy.mode is not Mode.OBSERVE:
+    if mode is not Mode.OBSERVE:
         kept.popall("content-length", None)  # a refusal has another length
-    kept["x-subtext-mode"] = request.app[_ENGINE].policy.mode.value
+    kept["x-subtext-mode"] = mode.value
     kept["x-subtext-verdict-id"] = relay.verdict_id
     kept["x-subtext-decision"] = "pending"
     if relay.conclusion:
         kept["x-subtext-decision"] = relay.conclusion.worst.decision.name.lower()
-        if relay.conclusion.worst.failed_open:
-            kept["x-subtext-failed-open"] = "true"
-    return web.StreamResponse(status=reply.status, reason=reply.reason, headers=kept)
+    if relay.failed_open:
+        kept["x-subtext-failed-open"] = "true"
+    status, reason = reply.status, reply.reason
+    if relay.conclusion and relay.conclusion.refused:
+        kept.popall("content-encoding", None)
+        kept["content-type"] = "text/event-stream" if _streams(reply) else "application/json"
+        if status < 400 and not is_known(request.path):
+            status, reason = 403, "Forbidden"
+    return web.StreamResponse(status=status, reason=reason, headers=kept)
 
 
 async def _chunks(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -203,7 +210,7 @@ async def _pass_through(request: web.Request, body: bytes) -> web.StreamResponse
 
 
 async def _relay_plainly(request: web.Request, reply: aiohttp.ClientResponse) -> web.StreamResponse:
-    """Bytes without model text: other routes, and the server's own error messages."""
+    """Bytes of routes that are answered without text of a model."""
     kept = headers.to_client(reply.headers)
     response = web.StreamResponse(status=reply.status, reason=reply.reason, headers=kept)
     await response.prepare(request)

@@ -56,6 +56,7 @@ class Relay:
         self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._problem: str | None = None
         self._refused = False
+        self._gate_opened = False
         self._pull: asyncio.Task[None] | None = None
 
     async def output(self) -> AsyncIterator[bytes]:
@@ -77,6 +78,13 @@ class Relay:
             for session in self._sessions.values():
                 session.abandon()
             self._outbox.put_nowait(None)
+
+    @property
+    def failed_open(self) -> bool:
+        """Whether anything goes out that could not be judged."""
+        if self.conclusion:
+            return any(v.failed_open for v in self.conclusion.verdicts)
+        return self._gate_opened
 
     def client_left(self) -> None:
         """Stop reading the upstream; what came is still judged and recorded."""
@@ -126,7 +134,9 @@ class Relay:
 
     def _on_progress(self) -> None:
         """Text was judged, or something failed: tell the gate."""
-        self._emit(self._gate.on(self._event(), self._judged()))
+        event = self._event()
+        self._gate_opened = self._gate_opened or event is Event.FAIL_OPEN
+        self._emit(self._gate.on(event, self._judged()))
         if self._refused and self._pull:
             self._pull.cancel()
 

@@ -10,7 +10,7 @@ from monitor.dialects.rows import Node
 from monitor.dialects.scribe import Scribe
 from monitor.dialects.sse import MAX_EVENT, Framer, parse_event
 from monitor.dialects.walk import Walker
-from monitor.types import Frame
+from monitor.types import Channel, Frame
 
 __all__ = ["MAX_BODY", "StreamReader", "WholeReader"]
 
@@ -148,6 +148,7 @@ class StreamReader(_Reader):
     def _frame(self, raw: bytes) -> Frame:
         event = parse_event(raw, first=self._first)
         self._first = False
+        self._scribe.hear(("aside",), Channel.ANSWER, event.aside, repeats=True)
         if event.data in self._last:
             return self._done(raw, {}, event.problem, final=True)
         value, problem = parse(event.data) if event.data else (None, None)

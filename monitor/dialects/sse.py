@@ -20,6 +20,8 @@ MAX_ASIDE = 512
 _END_OF_EVENT = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n?|\n)")
 _LINE = re.compile(r"\r\n|\n|\r")
 _ASIDE = ("event", "id", "retry")
+#: Keep-alives and labels: at most two words, or a time.
+_QUIET = re.compile(r"\S{0,128}|\S{1,32} \S{1,32}|ping - [\d :.+-]{1,40}")
 _BOM = "\ufeff"
 
 
@@ -28,6 +30,8 @@ class Event(NamedTuple):
 
     data: str
     problem: str | None
+    #: What comments, ids and names of events say, but for keep-alives and labels.
+    aside: str = ""
 
 
 class Framer:
@@ -71,7 +75,8 @@ def parse_event(raw: bytes, *, first: bool = False) -> Event:
         problem = problem or "a line that is no server-sent event"
     elif sum(map(len, aside)) > MAX_ASIDE:
         problem = problem or f"more than {MAX_ASIDE} characters beside the data of an event"
-    return Event("\n".join(data), problem)
+    said = (value.strip() for name, _, value in fields if name in ("", *_ASIDE))
+    return Event("\n".join(data), problem, "\n".join(t for t in said if not _QUIET.fullmatch(t)))
 
 
 def compose(payload: Mapping[str, object] | str, *, event: str = "") -> bytes:

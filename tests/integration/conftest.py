@@ -4,15 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from aiohttp import web
 
 from monitor.engine import Engine
+from monitor.types import Mode
 from stream import proxy
 from stream.server import listening
-from tests.support import Recorded, engine
+from tests.support import Recorded, engine, policy
 
 Handler = Callable[[web.Request], "asyncio.Future[web.StreamResponse]"]
 
@@ -85,20 +88,30 @@ class Setup:
         raise AssertionError("no verdict was recorded")
 
 
+async def start(
+    stack: AsyncExitStack, *, classifier=None, rules=None, record=None, url=None, **settings
+) -> Setup:
+    """Start a sidecar with a given engine and settings, in front of a scripted upstream."""
+    upstream, record = Upstream(), record or Recorded()
+    behind = web.Application(client_max_size=2**26)
+    behind.router.add_route("*", "/{path:.*}", upstream.handle)
+    address = url or await stack.enter_async_context(listening(behind, "127.0.0.1", 0))
+    shared = engine(classifier=classifier, rules=rules, record=record)
+    app = proxy.create_app(shared, proxy.Settings(upstream=address, **settings))
+    front = await stack.enter_async_context(listening(app, "127.0.0.1", 0))
+    client = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
+    return Setup(url=front, upstream=upstream, record=record, engine=shared, client=client)
+
+
 @pytest.fixture
 async def sidecar() -> AsyncIterator[Callable]:
-    """A function that starts a sidecar with a given engine and settings."""
+    """A function that starts a sidecar."""
     async with AsyncExitStack() as stack:
+        yield partial(start, stack)
 
-        async def start(*, classifier=None, rules=None, record=None, url=None, **settings) -> Setup:
-            upstream, record = Upstream(), record or Recorded()
-            behind = web.Application(client_max_size=2**26)
-            behind.router.add_route("*", "/{path:.*}", upstream.handle)
-            address = url or await stack.enter_async_context(listening(behind, "127.0.0.1", 0))
-            shared = engine(classifier=classifier, rules=rules, record=record)
-            app = proxy.create_app(shared, proxy.Settings(upstream=address, **settings))
-            front = await stack.enter_async_context(listening(app, "127.0.0.1", 0))
-            client = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
-            return Setup(url=front, upstream=upstream, record=record, engine=shared, client=client)
 
-        yield start
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gating() -> AsyncIterator[dict[Mode, Setup]]:
+    """A sidecar in each mode that holds text back, for many requests one after the other."""
+    async with AsyncExitStack() as stack:
+        yield {m: await start(stack, rules=policy(m)) for m in (Mode.HOLD, Mode.BUFFER)}
