@@ -8,6 +8,7 @@ import structlog
 from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
 from pydantic_core import from_json
+from starlette.responses import Response
 
 from dashboard.answers import Json, fault, problem
 from dashboard.filters import PAGE, Filters
@@ -18,6 +19,8 @@ from monitor.store.rows import StoredVerdict, VerdictRow
 from monitor.types import Trace
 from monitor.wire import verdict_json
 
+#: The text format of Prometheus.
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _log = structlog.get_logger(__name__)
 
 
@@ -69,6 +72,11 @@ def routes(console: Console) -> APIRouter:
         checks = dict(console.ready())
         well = all(checks.values())
         return Json({"ready": well, "checks": checks}, status_code=200 if well else 503)
+
+    @router.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Counters for Prometheus; docs/metrics.md explains them."""
+        return Response(console.metrics(), media_type=METRICS_TYPE)
 
     return router
 

@@ -29,12 +29,13 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     allowed_hosts: Sequence[str] = LOCAL_HOSTS,
     thresholds: Mapping[Check, Thresholds] | None = None,
     try_line: str = "",
+    metrics: Callable[[], bytes] = bytes,
 ) -> FastAPI:
     """Build the reviewers' console and the API.
 
     Nobody logs in: serve it on a loopback address, or behind something that knows its users.
     `allowed_hosts` are the names it answers for. `thresholds` are those of the policy now, drawn
-    on charts. `try_line` is a command that sends a first trace.
+    on charts. `try_line` is a command that sends a first trace. `metrics` gives Prometheus text.
     """
     console = Console(
         store=store,
@@ -43,6 +44,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
         ready=ready,
         try_line=try_line,
         thresholds=thresholds or {},
+        metrics=metrics,
     )
     # The interactive documentation would load scripts from another origin.
     app = FastAPI(title="Subtext", docs_url=None, redoc_url=None, debug=False)

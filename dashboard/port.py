@@ -48,3 +48,5 @@ class Console:
     #: A command that sends a first trace, shown while there is nothing else to show.
     try_line: str
     thresholds: Mapping[Check, Thresholds]
+    #: All metrics in the text format of Prometheus.
+    metrics: Callable[[], bytes] = bytes

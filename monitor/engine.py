@@ -12,7 +12,7 @@ import structlog
 from classifiers.errors import ClassifierError
 from classifiers.port import Classifier, Role
 from monitor.clock import Surroundings
-from monitor.errors import RecordingError
+from monitor.metrics import Metrics
 from monitor.policy import Policy, decide
 from monitor.scoring import Scorer
 from monitor.steps import Stepper
@@ -48,6 +48,7 @@ class Engine:
     policy: Policy
     record: Recorder
     world: Surroundings = field(default_factory=Surroundings)
+    metrics: Metrics = field(default_factory=Metrics)
     #: Keeps bulk scoring from queueing up in front of responses that somebody waits for.
     _stored: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
 
@@ -232,14 +233,23 @@ class Session:
         )
 
     async def _record(self, verdict: Verdict, problem: str | None) -> Verdict:
-        """Record; what cannot be recorded counts as not judged."""
+        """Record; what cannot be recorded, for whatever reason, counts as not judged.
+
+        A write that outlasts the deadline may still reach the store; the client is told otherwise.
+        """
         trace = replace(self._origin, parts=self._stepper.parts(), problem=problem)
         try:
-            await self._engine.record(verdict, trace)
-        except RecordingError as error:
+            async with asyncio.timeout(
+                self._engine.policy.deadline_seconds if self._live else None
+            ):
+                await self._engine.record(verdict, trace)
+        except Exception as error:  # noqa: BLE001 -- an unrecorded verdict must never pass for one
             # No traceback in a log: frames of the stack hold the text of the trace.
-            log.error("verdict_not_recorded", verdict_id=self.verdict_id, reason=str(error))  # noqa: TRY400
-            return self._unrecorded(verdict)
+            name = type(error).__name__
+            log.error("verdict_not_recorded", verdict_id=self.verdict_id, error=name)  # noqa: TRY400
+            self._engine.metrics.not_recorded.inc()
+            verdict = self._unrecorded(verdict)
+        self._engine.metrics.judged(verdict)
         return verdict
 
     def _unrecorded(self, verdict: Verdict) -> Verdict:

@@ -86,6 +86,7 @@ async def _handle(request: web.Request) -> web.StreamResponse:
     if dialect is None:
         return await _pass_through(request, body)
     if len(request.app[_RUNNING]) >= request.app[_SETTINGS].max_responses:
+        request.app[_ENGINE].metrics.overloaded.inc()
         return _error(503, "Too many responses are being judged.", {"retry-after": "1"})
     return await _judged(request, body, dialect)
 
@@ -184,6 +185,7 @@ async def _unreachable(
 ) -> web.Response:
     """Answer for an upstream that did not, and record that nothing could be judged."""
     problem = f"the upstream could not be reached: {type(error).__name__}"
+    request.app[_ENGINE].metrics.unreachable.inc()
     relay = Relay(request.app[_ENGINE], origin, dialect.reader(streaming=False), streaming=False)
     await relay.run(_broken(problem))
     status = 504 if isinstance(error, TimeoutError) else 502

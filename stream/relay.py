@@ -57,6 +57,8 @@ class Relay:
         self._problem: str | None = None
         self._refused = False
         self._gate_opened = False
+        #: Bytes that wait in the gate.
+        self._held = 0
         self._pull: asyncio.Task[None] | None = None
 
     async def output(self) -> AsyncIterator[bytes]:
@@ -67,6 +69,7 @@ class Relay:
     async def run(self, chunks: AsyncIterator[bytes]) -> Conclusion:
         """Read `chunks` to their end, a refusal or a break; record the verdicts; end the output."""
         self._pull = asyncio.create_task(self._read(chunks))
+        self._engine.metrics.responses.inc()
         try:
             await asyncio.wait([self._pull])
             self._note_crash(self._pull)
@@ -78,6 +81,8 @@ class Relay:
             for session in self._sessions.values():
                 session.abandon()
             self._outbox.put_nowait(None)
+            self._engine.metrics.responses.dec()
+            self._engine.metrics.held_bytes.dec(self._held)
 
     @property
     def failed_open(self) -> bool:
@@ -113,6 +118,7 @@ class Relay:
 
     async def _take(self, frames: list[Frame]) -> None:
         for frame in frames:
+            self._hold(len(frame.raw))
             self._problem = self._problem or frame.problem
             self._emit(self._gate.frame(frame, self._judged()))
             if frame.problem:
@@ -152,8 +158,13 @@ class Relay:
     def _emit(self, outcome: Outcome) -> None:
         self._refused = self._refused or outcome.refused
         for frame in outcome.frames:
+            self._hold(-len(frame.raw))
             self._reader.released(frame)
             self._outbox.put_nowait(frame.raw)
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        self._engine.metrics.held_bytes.inc(size)
 
     async def _conclude(self) -> Conclusion:
         """Record a verdict for every choice, for the first one even if the response had no text."""

@@ -59,6 +59,7 @@ class Server:
     async def started(self) -> AsyncIterator[tuple[str, str]]:
         """Start everything; gives the addresses of the sidecar and of the dashboard."""
         engine = Engine(classifier=self.classifier, policy=self.policy, record=recorder(self.store))
+        engine.metrics.watch(self.classifier)
         self.store.record_policy(
             policy=to_toml(self.policy), version=self.policy.version, created_at=utc_now()
         )
@@ -87,6 +88,7 @@ class Server:
             allowed_hosts=(*LOCAL_HOSTS, self.addresses.dashboard_host),
             thresholds=self.policy.thresholds,
             try_line=_try_line(sidecar),
+            metrics=engine.metrics.exposition,
         )
         config = uvicorn.Config(
             app,
