@@ -16,10 +16,12 @@ from dashboard.app import LOCAL_HOSTS
 from dashboard.app import create_app as create_dashboard
 from monitor.clock import utc_now
 from monitor.engine import Engine
+from monitor.notary import Notary
 from monitor.policy import Policy, to_toml
 from monitor.recording import recorder
 from monitor.store import Store
 from stream import proxy, replay
+from stream.checkpoints import attesting
 
 #: In a demo, a recorded response is asked for so often (seconds), so that the dashboard lives.
 DEMO_INTERVAL = 6.0
@@ -44,6 +46,8 @@ class Server:
     policy: Policy
     settings: proxy.Settings
     addresses: Addresses
+    #: Signs checkpoints of the record; without one, nobody does.
+    notary: Notary | None = None
     demo: bool = False
 
     async def run(self) -> None:
@@ -66,6 +70,7 @@ class Server:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.classifier.aclose)
             stack.callback(self.store.close)
+            await stack.enter_async_context(attesting(self.notary))
             settings = self.settings
             if self.demo:
                 upstream = await stack.enter_async_context(_replaying())

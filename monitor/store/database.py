@@ -37,10 +37,12 @@ _ADVICE = {
 }
 
 
-def connect(url: str) -> Engine:
+def connect(url: str, *, must_exist: bool = False) -> Engine:
     """Return an engine for `url` whose commits are durable and whose schema is current."""
     try:
         parsed = make_url(url)
+        if must_exist and not _exists(parsed):
+            raise StoreUnavailable(f"{parsed}: there is no such file")
         engine = _engine(parsed)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise StoreUnavailable(f"cannot use this database address: {error}") from error
@@ -94,6 +96,12 @@ def _engine(url: URL) -> Engine:
     if not in_memory:
         _create_private(engine, Path(str(url.database)))
     return engine
+
+
+def _exists(url: URL) -> bool:
+    """Tell whether opening would not create a database."""
+    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    return not is_file or Path(str(url.database)).exists()
 
 
 def _create_private(engine: Engine, path: Path) -> None:

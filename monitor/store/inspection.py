@@ -1,6 +1,6 @@
 """The audit of a store: the chain, and everything that repeats parts of it or hangs on it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -24,8 +24,16 @@ everything = (
 )
 
 
+#: Sees the records of the chain pass.
+Watch = Callable[[Iterable[AuditRecord]], Iterator[AuditRecord]]
+
+
 def inspect(
-    rows: Iterable[Row[Any]], *, expect_size: int | None, expect_head: str | None
+    rows: Iterable[Row[Any]],
+    *,
+    expect_size: int | None,
+    expect_head: str | None,
+    watch: Watch = iter,
 ) -> Report:
     """Verify the chain in `rows` of `everything` and compare the rest of each row with it."""
     beside: list[Problem] = []
@@ -40,7 +48,7 @@ def inspect(
             erased += row.verdict_seq is not None and row.content_seq is None
             yield record
 
-    report = verify(chain(), expect_size=expect_size, expect_head=expect_head)
+    report = verify(watch(chain()), expect_size=expect_size, expect_head=expect_head)
     return with_problems(replace(report, erased=erased), beside)
 
 

@@ -1,9 +1,10 @@
 """The tables: the chain, what is asked of it, and the text apart from both.
 
-    records ──< verdicts ──< contents
+    records ──< verdicts ──< contents          checkpoints
 
 `records` is the truth and is only ever appended to. `verdicts` repeats parts of it in columns, so
 that they can be searched. `contents` is the only place with text of a trace, so it can be erased.
+`checkpoints` says with signatures what `records` was at some sizes.
 """
 
 from sqlalchemy import (
@@ -86,4 +87,14 @@ contents = Table(
     Column("excerpt", Text, nullable=False),
     #: zlib-compressed canonical JSON; its SHA-256 and size are in the record.
     Column("data", LargeBinary, nullable=False),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    #: Records that it covers.
+    Column("size", _Seq, primary_key=True, autoincrement=False),
+    Column("created_at", Text, nullable=False),
+    #: The signed note.
+    Column("note", Text, nullable=False),
 )

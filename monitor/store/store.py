@@ -7,15 +7,19 @@ from typing import Any, Self
 from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, select
 
 from monitor.audit import AuditRecord, Kind, Report
-from monitor.store import chain, inspection, search
+from monitor.store import chain, checkpoints, inspection, search
+from monitor.store.checkpoints import Link, StoredCheckpoint
 from monitor.store.content import Content, columns, pack
 from monitor.store.database import connect, reading, writing
+from monitor.store.inspection import Watch
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.store.schema import contents, records, verdicts
 from monitor.types import Trace, Verdict
 
 #: Records read at a time; between two reads no transaction is open.
 BATCH = 200
+#: Likewise, of hashes alone.
+LINKS = 5000
 #: Nothing can stand before this; a forged record may stand before 0.
 FIRST = -(2**63)
 
@@ -33,9 +37,9 @@ class Store:
         self._turn = threading.Lock()
 
     @classmethod
-    def open(cls, url: str = "sqlite:///subtext.db") -> Self:
+    def open(cls, url: str = "sqlite:///subtext.db", *, must_exist: bool = False) -> Self:
         """Open the database, create or migrate its tables; `sqlite://` is one in memory."""
-        return cls(connect(url))
+        return cls(connect(url, must_exist=must_exist))
 
     def close(self) -> None:
         """Give the connections back; a database in memory is gone."""
@@ -89,13 +93,53 @@ class Store:
         """Read the chain in order, from record `start`; from 0, whatever stands before it too."""
         return map(chain.record_of, self._stream(select(records), start or FIRST))
 
-    def audit(self, *, expect_size: int | None = None, expect_head: str | None = None) -> Report:
+    def links(self, start: int = 0) -> Iterator[Link]:
+        """Read the hashes of the chain in order, from record `start`."""
+        while True:
+            with reading(self._engine) as connection:
+                batch = checkpoints.links(connection, start, LINKS)
+            yield from batch
+            if len(batch) < LINKS:
+                return
+            start = batch[-1].seq + 1
+
+    def newest_checkpoint(self) -> StoredCheckpoint | None:
+        """Return the checkpoint that covers most records."""
+        with reading(self._engine) as connection:
+            return checkpoints.newest(connection)
+
+    def checkpoints(self) -> Iterator[StoredCheckpoint]:
+        """Read all checkpoints, by the number of records that they cover."""
+        size = FIRST
+        while True:
+            with reading(self._engine) as connection:
+                batch = checkpoints.after(connection, size, BATCH)
+            yield from batch
+            if len(batch) < BATCH:
+                return
+            size = batch[-1].size
+
+    def record_checkpoint(self, checkpoint: StoredCheckpoint, *, following: int | None) -> bool:
+        """Store what follows the checkpoint of this size; False when another process was first."""
+        with self._turn, writing(self._engine) as connection:
+            return checkpoints.add(connection, checkpoint, following=following)
+
+    def audit(
+        self,
+        *,
+        expect_size: int | None = None,
+        expect_head: str | None = None,
+        watch: Watch = iter,
+    ) -> Report:
         """Verify the chain and compare all that is stored with it.
 
         `expect_size` and `expect_head` are what was once known of the log: see `audit.verify`.
+        `watch` is handed all records and hands them on: see `coverage.Coverage`.
         """
         rows = self._stream(inspection.everything)
-        report = inspection.inspect(rows, expect_size=expect_size, expect_head=expect_head)
+        report = inspection.inspect(
+            rows, expect_size=expect_size, expect_head=expect_head, watch=watch
+        )
         with reading(self._engine) as connection:
             return inspection.with_problems(report, inspection.orphans(connection))
 

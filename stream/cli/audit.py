@@ -1,37 +1,144 @@
 """`subtext audit`: prove that the record is what was written."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stream.cli.options import DEFAULT_DATABASE, Database, open_store
+from monitor import audit
+from monitor.audit import Report
+from monitor.checkpoint import CheckpointError, VerifierKey
+from monitor.coverage import Coverage, Held
+from monitor.export import ExportError, lines, read
+from monitor.store import StoreError
+from stream.cli.evidence import counted, from_folder, print_findings, writing
+from stream.cli.options import (
+    DEFAULT_DATABASE,
+    DEFAULT_KEY_FILE,
+    Database,
+    KeyFile,
+    fail,
+    open_key,
+    open_store,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Check the tamper-evident record.")
 
 
-@app.callback()
-def main() -> None:
-    """Check the tamper-evident record."""
+@app.command()
+def key(file: KeyFile = DEFAULT_KEY_FILE) -> None:
+    """Print the public key that verifies this server's checkpoints; make the pair at first use.
+
+    Give the printed line to whoever is to check the log, for `subtext audit verify --key`. Who
+    holds the private file can sign any history: keep it from those whom the log is about.
+    """
+    typer.echo(str(open_key(file).verifier))
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="File to write; it must not exist yet.")],
+    database: Database = DEFAULT_DATABASE,
+) -> None:
+    """Write records and checkpoints as lines of JSON, to be verified away from the database.
+
+    Verdicts, scores, ids and hashes are in it; text of traces is not. Check the copy with
+    `subtext audit verify --export FILE --key VERIFIERKEY`.
+    """
+    store = open_store(database, must_exist=True)
+    try:
+        notes = [stored.note for stored in store.checkpoints()]
+        records = counted(store.records(), "Exporting", store.newest_seq() + 1)
+        with writing(file) as out:
+            out.writelines(lines(notes, records))
+    except StoreError as error:
+        raise fail(str(error)) from error
+    finally:
+        store.close()
+    typer.echo(f"Wrote {file}, with {len(notes)} checkpoints.")
 
 
 @app.command()
 def verify(
     database: Database = DEFAULT_DATABASE,
+    export: Annotated[
+        Path | None, typer.Option(help="Verify this export instead of a database.")
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="Public key that must have signed: name+hash+base64. Can be repeated."),
+    ] = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="Folder with checkpoints that were kept elsewhere.")
+    ] = None,
     size: Annotated[
         int | None, typer.Option(help="A number of records that the log once had.")
     ] = None,
     head: Annotated[str | None, typer.Option(help="The head hash it had at that size.")] = None,
 ) -> None:
-    """Recompute the hash chain, and compare every stored verdict and its text with it.
+    """Recompute the hash chain, and hold it against signed checkpoints. Needs no server.
 
-    Exit code 1 when anything was altered. A log whose newest records were cut off still looks
-    whole: note size and head somewhere else, and give them here to find that too.
+    Without more, it finds every record, verdict and text that was changed by somebody who did not
+    recompute all hashes after it. With --key (printed by `subtext audit key`), it also finds a log
+    that was recomputed, up to the newest checkpoint, which it names. With --checkpoints, it also
+    finds a log whose end was cut off together with its checkpoints, up to the newest one in there.
+
+    Exit code: 0 when everything fits, 1 when anything does not, 64 when it could not be read.
     """
-    store = open_store(database)
-    report = store.audit(expect_size=size, expect_head=head)
-    store.close()
-    for problem in report.problems:
-        typer.secho(f"record {problem.seq}: {problem.what}", fg=typer.colors.RED)
-    typer.echo(f"{report.size} records, {report.erased} with erased text, head {report.head}")
-    typer.echo("The chain is whole." if report.ok else f"{len(report.problems)} problems found.")
-    raise typer.Exit(0 if report.ok else 1)
+    keys = [_verifier(text) for text in key or ()]
+    held = from_folder(checkpoints) if checkpoints else []
+    if export is None:
+        report, coverage = _of_database(database, held, keys, (size, head))
+    else:
+        report, coverage = _of_export(export, held, keys, (size, head))
+    fits = print_findings(report, coverage, outside=bool(held))
+    raise typer.Exit(0 if fits else 1)
+
+
+#: Size and head that the log once had.
+_Remembered = tuple[int | None, str | None]
+_Found = tuple[Report, Coverage]
+
+
+def _of_database(
+    url: str, held: list[Held], keys: list[VerifierKey], remembered: _Remembered
+) -> _Found:
+    store = open_store(url, must_exist=True)
+    size, head = remembered
+    try:
+        stored = [Held(source=f"checkpoint {c.size}", note=c.note) for c in store.checkpoints()]
+        coverage = Coverage([*held, *stored], keys)
+        total = store.newest_seq() + 1
+        report = store.audit(
+            expect_size=size,
+            expect_head=head,
+            watch=lambda records: coverage.watch(counted(records, "Verifying", total)),
+        )
+    except StoreError as error:
+        raise fail(str(error)) from error
+    finally:
+        store.close()
+    return report, coverage
+
+
+def _of_export(
+    path: Path, held: list[Held], keys: list[VerifierKey], remembered: _Remembered
+) -> _Found:
+    size, head = remembered
+    try:
+        with path.open("rb") as file:
+            log = read(file)
+            coverage = Coverage([*held, *log.checkpoints], keys)
+            records = coverage.watch(counted(log.records, "Verifying"))
+            return audit.verify(records, expect_size=size, expect_head=head), coverage
+    except OSError as error:
+        raise fail(f"{path} cannot be read: {error.strerror}.") from error
+    except ExportError as error:
+        raise fail(f"{path}: {error}.") from error
+
+
+def _verifier(text: str) -> VerifierKey:
+    try:
+        return VerifierKey.parse(text)
+    except CheckpointError as error:
+        raise fail(f"--key: {error}.") from error

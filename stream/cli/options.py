@@ -11,7 +11,9 @@ from classifiers.port import Check, Thresholds
 from classifiers.runtime import OnnxClassifier
 from monitor.errors import PolicyError
 from monitor.policy import Policy, parse
+from monitor.signing import KeyFileError, SigningKey
 from monitor.store import Store, StoreError
+from monitor.vault import Vault
 
 #: What `subtext` exits with when it cannot start or was told something impossible.
 EXIT_ERROR = 64
@@ -39,6 +41,15 @@ Database = Annotated[
     ),
 ]
 DEFAULT_DATABASE = "sqlite:///subtext.db"
+KeyFile = Annotated[
+    Path,
+    typer.Option(
+        "--key-file",
+        envvar="SUBTEXT_KEY_FILE",
+        help="Private key that signs checkpoints of the record; made at first use.",
+    ),
+]
+DEFAULT_KEY_FILE = Path("subtext.key")
 
 
 def fail(message: str) -> typer.Exit:
@@ -73,9 +84,25 @@ def read_policy(file: Path | None, defaults: dict[Check, Thresholds]) -> Policy:
         raise fail(f"{file}: {error}") from error
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, must_exist: bool = False) -> Store:
     """Open and migrate the audit store, or stop with the reason."""
     try:
-        return Store.open(url)
+        return Store.open(url, must_exist=must_exist)
     except StoreError as error:
         raise fail(str(error)) from error
+
+
+def open_key(path: Path) -> SigningKey:
+    """Read the key that signs checkpoints, or make it; stop with the reason when neither works."""
+    try:
+        return SigningKey.load_or_create(path)
+    except KeyFileError as error:
+        raise fail(f"{error}. Another place: --key-file.") from error
+
+
+def open_vault(folder: Path | None) -> Vault | None:
+    """Make the folder for copies of checkpoints, or stop with the reason why it is none."""
+    try:
+        return None if folder is None else Vault.open(folder)
+    except OSError as error:
+        raise fail(f"--checkpoints: {folder}: {error.strerror}.") from error

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,12 +11,16 @@ from yarl import URL
 from monitor.types import Mode
 from stream.cli.options import (
     DEFAULT_DATABASE,
+    DEFAULT_KEY_FILE,
     Database,
+    KeyFile,
     ModelDir,
     PolicyFile,
     fail,
     open_classifier,
+    open_key,
     open_store,
+    open_vault,
     read_policy,
 )
 
@@ -49,6 +54,14 @@ def serve(
     policy: PolicyFile = None,
     model: ModelDir = None,
     database: Database = DEFAULT_DATABASE,
+    key_file: KeyFile = DEFAULT_KEY_FILE,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="SUBTEXT_CHECKPOINTS",
+            help="Folder for copies of the signed checkpoints: best one that others keep.",
+        ),
+    ] = None,
     upstream_timeout: Annotated[
         float, typer.Option(help="Seconds without a byte before the upstream counts as broken off.")
     ] = 300.0,
@@ -74,9 +87,11 @@ def serve(
             "reachable from other machines. Say --unauthenticated-dashboard to accept that."
         )
     # Half of the start-up time of every other command, were it at the top.
+    from monitor.notary import Notary  # noqa: PLC0415
     from stream.proxy import Settings  # noqa: PLC0415
     from stream.server import Addresses, Server  # noqa: PLC0415
 
+    key, vault = open_key(key_file), open_vault(checkpoints)
     classifier, store = open_classifier(model), open_store(database)
     rules = read_policy(policy, dict(classifier.thresholds))
     if mode is not None:
@@ -85,6 +100,7 @@ def serve(
         classifier=classifier,
         store=store,
         policy=rules,
+        notary=Notary(store, key, vault),
         settings=Settings(
             upstream=upstream or "",
             upstream_timeout=upstream_timeout,

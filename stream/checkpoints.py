@@ -1,0 +1,81 @@
+"""Checkpoints while the server runs: every minute or thousand records, and at its end."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import structlog
+
+from monitor.notary import Notary, RefusedToSign
+from monitor.store import StoreError
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rhythm:
+    """When a checkpoint is due, if there are new records."""
+
+    #: Seconds after the last attempt, whatever came of it.
+    seconds: float = 60.0
+    #: New records after the last checkpoint.
+    records: int = 1000
+    #: Seconds between two looks at the number of records.
+    look: float = 0.25
+
+
+_DEFAULT = Rhythm()
+
+
+@asynccontextmanager
+async def attesting(
+    notary: Notary | None,
+    rhythm: Rhythm = _DEFAULT,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[None]:
+    """Make checkpoints in the background, and a last one at the end; without a notary, none."""
+    if notary is None:
+        yield
+        return
+    stop = asyncio.Event()
+    task = asyncio.create_task(_until(stop, notary, rhythm, monotonic))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+        await asyncio.to_thread(attempt, notary)
+
+
+async def _until(
+    stop: asyncio.Event, notary: Notary, rhythm: Rhythm, monotonic: Callable[[], float]
+) -> None:
+    failed, tried = False, float("-inf")
+    while not stop.is_set():
+        late = monotonic() - tried >= rhythm.seconds
+        many = not failed and await asyncio.to_thread(_pending, notary) >= rhythm.records
+        if late or many:
+            tried, failed = monotonic(), not await asyncio.to_thread(attempt, notary)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), rhythm.look)
+
+
+def attempt(notary: Notary) -> bool:
+    """Make a checkpoint if there is something new; a failure is logged, and serving goes on."""
+    try:
+        notary.attest()
+    except RefusedToSign as error:
+        _log.error("checkpoint_refused", reason=str(error), hint="run `subtext audit verify`")
+    except (StoreError, OSError) as error:
+        _log.error("checkpoint_failed", reason=str(error))
+    else:
+        return True
+    return False
+
+
+def _pending(notary: Notary) -> int:
+    with suppress(StoreError):
+        return notary.pending()
+    return 0
