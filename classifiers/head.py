@@ -75,7 +75,7 @@ class TraceHead:
         w = self._weights.arrays
         seen = np.tanh(w["project_w"] @ vector + w["project_b"])
         self._state = _gru(w, np.concatenate([seen, _one_hot(role)]), self._state)
-        return w["out_w"] @ np.concatenate([self._state, seen]) + w["out_b"]
+        return np.asarray(w["out_w"] @ np.concatenate([self._state, seen]) + w["out_b"])
 
     def _calibrated(self, logits: Array) -> HeadScores:
         scores = HeadScores(

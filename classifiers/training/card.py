@@ -51,8 +51,8 @@ _TAIL: Final = """
 ## Known evasions
 Intent that is never written down; thinking in another language, in code words or ciphers; a
 deceptive step hidden in long technical text; paraphrase aimed at this model (its weights are
-public); a benign frame ("as a test", "in this story") around a real plan. Invisible characters, look-alike
-letters and over-long words are undone before scoring.
+public); a benign frame ("as a test", "in this story") around a real plan. Invisible characters,
+look-alike letters and over-long words are undone before scoring.
 
 ## Reproduce
 ```
@@ -61,7 +61,8 @@ python -m classifiers.training train --data DATA --out RUN
 python -m classifiers.training evaluate --data DATA --model RUN/model
 ```
 `DATA` holds `train/` and `validation/` parquet files with the columns that
-`classifiers/data/README.md` lists. The public sources above are to be gathered from their publishers; with the authored sets alone
+`classifiers/data/README.md` lists. The public sources above
+are to be gathered from their publishers; with the authored sets alone
 (`--data classifiers/data`) the same commands give a weaker model.
 """
 _COLUMNS: Final = (

@@ -98,11 +98,11 @@ STEP_RECIPES: Final[dict[str, Recipe]] = {
 
 #: Sources of the pair model beside the authored ones.
 PAIR_RECIPES: Final[dict[str, Recipe]] = {
-    "esnli": Recipe(cap=500),
-    "summedits": Recipe(cap=220),
-    "gsm8k-samples": Recipe(cap=90),
-    "gsm8k-samples.swapped": Recipe(cap=90),
-    "cotstress-ratings.swapped": Recipe(cap=30),
+    "esnli": Recipe(cap=2100),
+    "summedits": Recipe(cap=150),
+    "gsm8k-samples": Recipe(cap=250),
+    "gsm8k-samples.swapped": Recipe(cap=250),
+    "cotstress-ratings.swapped": Recipe(cap=20),
 }
 
 

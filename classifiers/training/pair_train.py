@@ -22,10 +22,12 @@ from classifiers.training.pairs import PairTrace
 
 #: Pairs in a training batch, about.
 BATCH_PAIRS: Final = 16
-#: Share of the authored groups without any mismatch that an epoch reads.
-HARMLESS_SHARE: Final = 0.4
+#: Authored sets in which the relation alone gives the label: read in full,
+RELATION_SETS: Final = ("a5-mismatch", "a8-mismatch-agents", "a16-mismatch-3")
+#: and this share of the groups of the other authored sets.
+OTHERS_SHARE: Final = 0.25
 #: Share of the public records in the warm-up, and in every other epoch.
-WARM_UP_SHARE, PUBLIC_SHARE = 0.5, 0.15
+WARM_UP_SHARE, PUBLIC_SHARE = 1.0, 0.06
 #: Rows run at once; neighbours in length share a chunk.
 CHUNK: Final = 8
 
@@ -95,7 +97,11 @@ class _Corpus:
         if not warm_up:
             ordered = sorted(self._authored, key=lambda t: t.record.group)
             groups = [list(g) for _, g in groupby(ordered, key=lambda t: t.record.group)]
-            units += [g for g in groups if any(t.label for t in g) or rng.random() < HARMLESS_SHARE]
+            units += [
+                g
+                for g in groups
+                if g[0].record.source in RELATION_SETS or rng.random() < OTHERS_SHARE
+            ]
         rng.shuffle(units)
         return _fill([[pairs.thin(t, rng) for t in unit if t.windows] for unit in units])
 
