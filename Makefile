@@ -3,7 +3,7 @@ PYTHON ?= python3
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench lock chromium train-tiny clean
+.PHONY: help run test lint bench lock chromium postgres train-tiny clean
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,7 +28,7 @@ help: ## Show this
 run: .venv/serve.stamp ## Start the demo: sidecar, engine, audit store and dashboard in one process
 	.venv/bin/subtext serve --demo
 
-test: .venv/dev.stamp chromium ## Lint, check types and imports, run every test
+test: .venv/dev.stamp chromium postgres ## Lint, check types and imports, run every test
 	$(MAKE) --no-print-directory lint
 	.venv/bin/python -m pytest
 
@@ -46,6 +46,9 @@ train-tiny: .venv-train/stamp ## Train, export, calibrate and evaluate on the au
 
 chromium: ## Install the browser of the tests (Debian, needs root or sudo)
 	@scripts/install-chromium
+
+postgres: ## Install the PostgreSQL of the tests (Debian, needs root or sudo)
+	@scripts/postgres install
 
 lock: .venv/serve.stamp ## Resolve the dependencies anew
 	.venv/bin/python -m pip install --quiet uv

@@ -8,6 +8,8 @@ import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, settings
 
+from monitor.store import database
+
 settings.register_profile(
     "default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -45,16 +47,36 @@ def postgres_server():
         yield address
 
 
+@pytest.fixture(scope="session")
+def _postgres_engine(postgres_server):
+    engine = sqlalchemy.create_engine(postgres_server, pool_pre_ping=True)
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture
-def postgres_url(postgres_server):
+def postgres_url(postgres_server, _postgres_engine):
     """The same, emptied; whoever was still connected to it is no more."""
-    engine = sqlalchemy.create_engine(postgres_server)
-    with engine.begin() as connection:
+    with _postgres_engine.begin() as connection:
         connection.exec_driver_sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         connection.exec_driver_sql("DROP SCHEMA public CASCADE")
         connection.exec_driver_sql("CREATE SCHEMA public")
-    engine.dispose()
     return postgres_server
+
+
+@pytest.fixture
+def closing(monkeypatch):
+    """Close, after the test, what a store that could not be opened left open."""
+    engines = []
+
+    def create_engine(*arguments, **options):
+        engines.append(sqlalchemy.create_engine(*arguments, **options))
+        return engines[-1]
+
+    monkeypatch.setattr(database, "create_engine", create_engine)
+    yield
+    for engine in engines:
+        engine.dispose()

@@ -1,6 +1,5 @@
 """Stores to run the contract on, and samples to put into them."""
 
-import os
 import sys
 
 import pytest
@@ -21,9 +20,6 @@ from monitor.types import (
     Verdict,
     Versions,
 )
-
-#: A PostgreSQL database that these tests may empty.
-POSTGRES = os.environ.get("SUBTEXT_TEST_POSTGRES")
 
 
 def make_sample(  # noqa: PLR0913 (a test names only what it is about)
@@ -71,12 +67,12 @@ def make_sample(  # noqa: PLR0913 (a test names only what it is about)
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sample():
     return make_sample
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fill(sample):
     def put(store, size, **changes):
         return store.record_verdicts([sample(number, **changes) for number in range(size)])
@@ -89,37 +85,23 @@ def path(tmp_path):
     return tmp_path / "audit.db"
 
 
-def _emptied(url):
-    import sqlalchemy
-
-    engine = sqlalchemy.create_engine(url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-        connection.exec_driver_sql("CREATE SCHEMA public")
-    engine.dispose()
-    return url
-
-
-@pytest.fixture(params=["file", "memory", *(["postgres"] if POSTGRES else [])])
-def url(request, path):
+def _address(request):
+    # Only who asks for PostgreSQL needs it.
     if request.param == "postgres":
-        return _emptied(POSTGRES)
-    return "sqlite://" if request.param == "memory" else f"sqlite:///{path}"
+        return request.getfixturevalue("postgres_url")
+    path = request.getfixturevalue("path")
+    return {"memory": "sqlite://", "file": f"sqlite:///{path}"}[request.param]
 
 
-@pytest.fixture
-def postgres_url():
-    if not POSTGRES:
-        pytest.skip("SUBTEXT_TEST_POSTGRES names no database that may be emptied")
-    return _emptied(POSTGRES)
+@pytest.fixture(params=["file", "memory", "postgres"])
+def url(request):
+    return _address(request)
 
 
-@pytest.fixture
-def shared_url(url):
+@pytest.fixture(params=["file", "postgres"])
+def shared_url(request):
     """Of a database that several processes can open."""
-    if url == "sqlite://":
-        pytest.skip("a database in memory belongs to one process")
-    return url
+    return _address(request)
 
 
 @pytest.fixture

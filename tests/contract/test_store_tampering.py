@@ -2,12 +2,13 @@
 
 # ruff: noqa: S608 (tampering is the subject)
 
-import sqlite3
 import zlib
 
 import pytest
+import sqlalchemy
 
 from monitor.store import CorruptContent, Query, Store
+from monitor.store.schema import metadata
 
 SIZE = 240
 COLUMNS = {
@@ -23,25 +24,52 @@ COLUMNS = {
     "dangerous_reasoning": None,
     "mismatch": 0.126,
     "unscored": "forged",
-    "failed_open": 1,
-    "disguised": "two",
+    "failed_open": True,
+    "disguised": 3,
 }
+#: SQLite's columns take values of any type.
+only_sqlite = pytest.mark.parametrize("shared_url", ["file"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def rows(fill):
+    """What a store of SIZE records holds, by table."""
+    store = Store.open("sqlite://")
+    store.record_policy(policy="p", version="1", created_at="2026")
+    fill(store, SIZE - 1)
+    with store._engine.connect() as connection:
+        read = {t: connection.execute(t.select()).mappings().all() for t in metadata.sorted_tables}
+    store.close()
+    return {table: [dict(row) for row in found] for table, found in read.items() if found}
 
 
 @pytest.fixture
-def filled(path, fill):
-    store = Store.open(f"sqlite:///{path}")
-    store.record_policy(policy="p", version="1", created_at="2026")
-    fill(store, SIZE - 1)
+def filled(shared_url, rows):
+    store = Store.open(shared_url)
+    with store._engine.begin() as connection:
+        for table, found in rows.items():
+            connection.execute(table.insert(), found)
     yield store
     store.close()
 
 
 @pytest.fixture
-def tamper(path):
-    connection = sqlite3.connect(path, isolation_level=None)
-    yield connection.execute
-    connection.close()
+def tamper(filled, shared_url):
+    """Run a statement as the owner of the database, whom no foreign key stops."""
+    engine = sqlalchemy.create_engine(shared_url, isolation_level="AUTOCOMMIT")
+    postgres = engine.dialect.name == "postgresql"
+    with engine.connect() as connection:
+
+        def run(statement, *values):
+            if postgres:
+                statement = statement.replace("?", "%s")
+            return connection.exec_driver_sql(statement, values)
+
+        if postgres:
+            run("ALTER TABLE verdicts DROP CONSTRAINT fk_verdicts_seq")
+            run("ALTER TABLE contents DROP CONSTRAINT fk_contents_seq")
+        yield run
+    engine.dispose()
 
 
 def found_at(store, seq):
@@ -57,26 +85,37 @@ def test_an_untouched_store_is_ok(filled):
     assert (report.size, report.erased) == (SIZE, 0)
 
 
+# PostgreSQL in one record, at fewer places: each flip is a durable write, the audit the same code.
 @pytest.mark.parametrize("column", ["kind", "created_at", "previous", "hash", "body"])
-@pytest.mark.parametrize("seq", [0, 1, 120, SIZE - 1])
-def test_each_flipped_bit_of_a_record_is_found(filled, tamper, seq, column):
-    row = f"FROM records WHERE seq = {seq}"
-    original = tamper(f"SELECT CAST({column} AS BLOB) {row}").fetchone()[0]
-    step = max(1, len(original) // 12)
-    for place in range(0, len(original), step):
-        forged = bytearray(original)
-        forged[place] ^= 1 << place % 8
-        tamper(f"UPDATE records SET {column} = CAST(? AS TEXT) WHERE seq = {seq}", (bytes(forged),))
+@pytest.mark.parametrize(
+    ("shared_url", "seq", "places"),
+    [*(("file", seq, 12) for seq in (0, 1, 120, SIZE - 1)), ("postgres", 120, 4)],
+    indirect=["shared_url"],
+)
+def test_each_flipped_bit_of_a_record_is_found(filled, tamper, seq, places, column):
+    original = tamper(f"SELECT {column} FROM records WHERE seq = {seq}").scalar_one()
+    write = f"UPDATE records SET {column} = ? WHERE seq = {seq}"
+    for place in range(0, len(original), max(1, len(original) // places)):
+        flipped = chr(ord(original[place]) ^ 1 << place % 7)
+        forged = original[:place] + flipped + original[place + 1 :]
+        tamper(write, forged)
         assert not filled.audit().ok, (place, forged)
-    tamper(f"UPDATE records SET {column} = CAST(? AS TEXT) WHERE seq = {seq}", (original,))
+    tamper(write, original)
     assert filled.audit().ok
+
+
+@only_sqlite
+@pytest.mark.parametrize("column", ["kind", "created_at", "previous", "hash", "body"])
+def test_a_record_that_is_no_text_is_found(filled, tamper, column):
+    tamper(f"UPDATE records SET {column} = CAST(x'e2ff00' AS TEXT) WHERE seq = 120")
+    found_at(filled, 120)
 
 
 @pytest.mark.parametrize(
     "value", [b"", b"\xff\x00", 5, "{}", "[]", "{", '{"a":1,"a":1}', "[" * 100_000]
 )
 def test_a_body_that_is_no_body_is_found(filled, tamper, value):
-    tamper("UPDATE records SET body = ? WHERE seq = 7", (value,))
+    tamper("UPDATE records SET body = ? WHERE seq = 7", value)
     found_at(filled, 7)
     with pytest.raises(CorruptContent):
         filled.verdict("verdict-6")
@@ -89,10 +128,16 @@ def test_a_body_that_means_the_same_but_is_written_differently_is_found(filled, 
 
 @pytest.mark.parametrize("column", COLUMNS)
 def test_an_edited_verdict_row_is_found(filled, tamper, column):
-    tamper(f"UPDATE verdicts SET {column} = ? WHERE seq = 50", (COLUMNS[column],))
+    tamper(f"UPDATE verdicts SET {column} = ? WHERE seq = 50", COLUMNS[column])
     problems = filled.audit().problems
     assert [p.seq for p in problems] == [50]
     assert column in problems[0].what
+
+
+@only_sqlite
+def test_a_word_in_place_of_a_number_is_found(filled, tamper):
+    tamper("UPDATE verdicts SET disguised = 'two' WHERE seq = 50")
+    assert [p.seq for p in filled.audit().problems] == [50]
 
 
 def test_a_deleted_verdict_row_is_found(filled, tamper):
@@ -116,30 +161,42 @@ def test_a_verdict_row_for_a_record_that_is_no_verdict_is_found(filled, tamper):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"not zlib", zlib.compress(b"{}"), zlib.compress(b"x" * 50_000_000), 5],
-    ids=["empty", "not zlib", "other content", "bomb", "a number"],
+    [b"", b"not zlib", zlib.compress(b"{}"), zlib.compress(b"x" * 50_000_000)],
+    ids=["empty", "not zlib", "other content", "bomb"],
 )
 def test_altered_content_is_found_and_not_shown(filled, tamper, data):
-    tamper("UPDATE contents SET data = ? WHERE seq = 50", (data,))
+    tamper("UPDATE contents SET data = ? WHERE seq = 50", data)
     found_at(filled, 50)
     with pytest.raises(CorruptContent):
         filled.verdict("verdict-49")
 
 
-def test_each_flipped_bit_of_content_is_found(filled, tamper):
-    original = tamper("SELECT data FROM contents WHERE seq = 50").fetchone()[0]
-    for place in range(len(original)):
+@only_sqlite
+def test_a_number_in_place_of_content_is_found_and_not_shown(filled, tamper):
+    tamper("UPDATE contents SET data = 5 WHERE seq = 50")
+    found_at(filled, 50)
+    with pytest.raises(CorruptContent):
+        filled.verdict("verdict-49")
+
+
+# On PostgreSQL every tenth byte: each flip is a durable write there.
+@pytest.mark.parametrize(
+    ("shared_url", "step"), [("file", 1), ("postgres", 10)], indirect=["shared_url"]
+)
+def test_each_flipped_bit_of_content_is_found(filled, tamper, step):
+    original = tamper("SELECT data FROM contents WHERE seq = 50").scalar_one()
+    for place in range(0, len(original), step):
         forged = bytearray(original)
         forged[place] ^= 1 << place % 8
-        tamper("UPDATE contents SET data = ? WHERE seq = 50", (bytes(forged),))
+        tamper("UPDATE contents SET data = ? WHERE seq = 50", bytes(forged))
         with pytest.raises(CorruptContent):
             filled.verdict("verdict-49")
 
 
-def test_content_moved_to_another_verdict_is_found(filled, tamper):
-    tamper(
-        "UPDATE contents SET data = (SELECT data FROM contents WHERE seq = 50) || x'00' WHERE seq = 51"
-    )
+def test_content_moved_to_another_verdict_is_found(filled, tamper, sample):
+    seq = filled.record_verdict(*sample(SIZE, answer="Something else.")).seq
+    other = tamper(f"SELECT data FROM contents WHERE seq = {seq}").scalar_one()
+    tamper("UPDATE contents SET data = ? WHERE seq = 51", other)
     found_at(filled, 51)
 
 
@@ -191,5 +248,5 @@ def test_a_decision_that_is_none_is_not_shown(filled, tamper):
 
 
 def test_lists_still_work_beside_corrupt_content(filled, tamper):
-    tamper("UPDATE contents SET data = x'00'")
+    tamper("UPDATE contents SET data = ?", b"\x00")
     assert len(filled.verdicts(Query()).rows) == 50

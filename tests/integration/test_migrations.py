@@ -13,11 +13,18 @@ from monitor.store import Store, StoreUnavailable
 from monitor.store.schema import metadata
 
 
-@pytest.fixture
-def engine(tmp_path):
-    created = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/audit.db")
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request, tmp_path):
+    if request.param == "postgres":
+        created = sqlalchemy.create_engine(request.getfixturevalue("postgres_url"))
+    else:
+        created = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/audit.db")
     yield created
     created.dispose()
+
+
+def opened(engine):
+    return Store.open(engine.url.render_as_string(hide_password=False))
 
 
 def run(engine, action, revision):
@@ -65,7 +72,7 @@ def test_migrations_have_one_head():
 
 def test_opening_migrates_and_opening_again_changes_nothing(engine):
     for _ in range(2):
-        store = Store.open(str(engine.url))
+        store = opened(engine)
         store.record_policy(policy="p", version="1", created_at="2026")
         assert store.newest_seq() == 0
         store.close()
@@ -73,19 +80,20 @@ def test_opening_migrates_and_opening_again_changes_nothing(engine):
 
 
 def test_code_works_on_a_newer_schema(engine):
-    Store.open(str(engine.url)).close()
+    opened(engine).close()
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
         connection.exec_driver_sql("ALTER TABLE records ADD COLUMN newer TEXT")
-    store = Store.open(str(engine.url))
+    store = opened(engine)
     store.record_policy(policy="p", version="1", created_at="2026")
     assert store.audit().ok
     store.close()
 
 
+@pytest.mark.usefixtures("closing")
 def test_a_failed_migration_leaves_nothing_behind(engine):
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE contents (x TEXT)")
     with pytest.raises(StoreUnavailable):
-        Store.open(str(engine.url))
+        opened(engine)
     assert tables(engine) == {"contents"}
