@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from monitor.logs import configure
-from stream.cli import audit, check, policy, serve
+from stream.cli import audit, check, doctor, policy, serve
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("check")(check.check)
+app.command("doctor")(doctor.doctor)
 app.add_typer(audit.app, name="audit")
 app.add_typer(policy.app, name="policy")
 
