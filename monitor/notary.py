@@ -119,6 +119,7 @@ class Notary:
 
 def _through(store: Store, state: _State, signed: Sequence[Checkpoint]) -> _State:
     """Read from `state` to the end of the chain, which must pass through what was signed."""
+    _demand_stands(store, state)
     for told in sorted(signed, key=lambda checkpoint: checkpoint.size):
         state = _grown(state, islice(store.links(state.size), max(0, told.size - state.size)))
         if state.size < told.size:
@@ -126,6 +127,14 @@ def _through(store: Store, state: _State, signed: Sequence[Checkpoint]) -> _Stat
         if state.size == told.size and state.checkpoint != told:
             raise RefusedToSign(f"these are not the {told.size} records that were signed")
     return _grown(state, store.links(state.size))
+
+
+def _demand_stands(store: Store, state: _State) -> None:
+    """Demand that the last record that was read is still there."""
+    if state.size:
+        link = next(store.links(state.size - 1), None)
+        if link is None or (link.seq, link.hash) != (state.size - 1, state.head):
+            raise RefusedToSign(f"record {state.size - 1} was signed, and is gone or another one")
 
 
 def _grown(state: _State, links: Iterable[Link]) -> _State:

@@ -90,6 +90,8 @@ def _signed(report: Report, covered: Covered, *, outside: bool) -> Iterator[str]
         f"{covered.key.name} signed records 0 to {covered.size - 1}, the last of them made at"
         f" {covered.until} ({covered.source})."
     )
+    if not report.ok:
+        yield "That is about the records as they were: those named above are not what was signed."
     newer = report.size - covered.size
     if newer:
         yield f"For the {newer} newer ones only the chain vouches."

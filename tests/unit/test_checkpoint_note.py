@@ -36,7 +36,9 @@ SAYING = (
     "If you think cryptography is the answer to your problem,\n"
     "then you don't know what your problem is.\n"
 )
-SAID = "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM="
+SAID = (
+    "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM="
+)
 
 KEY = SigningKey(private=Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 OTHER = SigningKey(private=Ed25519PrivateKey.from_private_bytes(bytes(32)))
@@ -68,10 +70,10 @@ def test_a_key_and_signature_of_another_implementation_verify():
 
 def test_the_format_is_what_existing_checkpoints_are_written_in():
     assert KEY.verifier.name == "subtext-key/56475aa75463474c"
-    assert SIGNED == (
+    assert (
         "subtext-log/a\n7\nAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n\n"
         f"— {KEY.verifier.name} {SIGNED.split()[-1]}\n"
-    )
+    ) == SIGNED
     raw = base64.b64decode(SIGNED.split()[-1])
     assert len(raw) == 4 + 64
     assert raw[:4] == KEY.verifier.key_id
@@ -90,7 +92,9 @@ def test_a_signature_of_an_unknown_key_beside_ours_does_no_harm():
 
 
 def test_another_key_is_told_apart_from_a_forgery():
-    with pytest.raises(CheckpointError, match="none of the given keys, but by " + KEY.verifier.name):
+    with pytest.raises(
+        CheckpointError, match="none of the given keys, but by " + KEY.verifier.name
+    ):
         verify(parse(SIGNED), [OTHER.verifier])
     forged = SIGNED.replace("\n7\n", "\n8\n")
     with pytest.raises(CheckpointError, match="forged"):
@@ -168,7 +172,8 @@ def test_no_text_makes_the_parser_fail_otherwise(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "a+b+c", NEUMANN[:-4], NEUMANN.replace("c7", "c8"), "x" + NEUMANN, "+" + NEUMANN]
+    "text",
+    ["", "a", "a+b+c", NEUMANN[:-4], NEUMANN.replace("c7", "c8"), "x" + NEUMANN, "+" + NEUMANN],
 )
 def test_a_verifier_key_that_was_copied_wrongly_is_refused(text):
     with pytest.raises(CheckpointError):
