@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TypeAlias
 
-import structlog
-
 from classifiers.errors import ClassifierError
 from classifiers.port import Classifier, Role
 from monitor.clock import Surroundings
+from monitor.logs import complain
 from monitor.metrics import Metrics
 from monitor.policy import Policy, decide
 from monitor.scoring import Scorer
@@ -27,7 +26,6 @@ STORED_AT_ONCE = 16
 SLICE = 65_536
 
 Recorder: TypeAlias = Callable[[Verdict, Trace], Awaitable[None]]
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +142,8 @@ class Session:
         if cut:
             self._task.cancel()
         await asyncio.wait([self._task])
+        if not cut and (self._task.cancelled() or self._task.exception() or self._waiting):
+            self._tally.fail("judging stopped before the end")  # else it would pass as empty
         return await self._record(self._verdict(), problem)
 
     def abandon(self) -> None:
@@ -168,10 +168,9 @@ class Session:
         except ClassifierError as error:
             self._fail(f"the classifier failed: {error}")
         except Exception as error:  # noqa: BLE001 -- whatever it was, the text was not judged
-            # No traceback in a log: its frames hold the text of the trace.
             name = type(error).__name__
-            log.error("scoring_failed", verdict_id=self.verdict_id, error=name)  # noqa: TRY400
-            self._fail(f"the classifier failed: {type(error).__name__}")
+            complain("scoring_failed", verdict_id=self.verdict_id, error=name)
+            self._fail(f"the classifier failed: {name}")
 
     async def _score(self, scorer: Scorer, batch: list[tuple[float, Step]]) -> None:
         began = self._engine.world.monotonic()
@@ -244,9 +243,8 @@ class Session:
             ):
                 await self._engine.record(verdict, trace)
         except Exception as error:  # noqa: BLE001 -- an unrecorded verdict must never pass for one
-            # No traceback in a log: frames of the stack hold the text of the trace.
             name = type(error).__name__
-            log.error("verdict_not_recorded", verdict_id=self.verdict_id, error=name)  # noqa: TRY400
+            complain("verdict_not_recorded", verdict_id=self.verdict_id, error=name)
             self._engine.metrics.not_recorded.inc()
             verdict = self._unrecorded(verdict)
         self._engine.metrics.judged(verdict)

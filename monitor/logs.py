@@ -1,8 +1,20 @@
 """Logging: one event is one JSON line on standard error, without text of traces or tracebacks."""
 
 import sys
+from contextlib import suppress
 
 import structlog
+
+_log = structlog.get_logger("subtext")
+
+
+def complain(event: str, **fields: str) -> None:
+    """Log an error, with names and ids only: tracebacks and messages may quote the trace.
+
+    A log that cannot be written must not change what becomes of a response.
+    """
+    with suppress(Exception):
+        _log.error(event, **fields)
 
 
 def configure() -> None:

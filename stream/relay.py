@@ -4,14 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-import structlog
-
 from monitor.dialects import Reader, Refusal
 from monitor.engine import Engine, Live, Session
 from monitor.gate import Event, Gate, Outcome
+from monitor.logs import complain
 from monitor.types import Decision, Frame, Mode, Trace, Verdict
-
-log = structlog.get_logger(__name__)
 
 #: Bytes of a response that are held at most; a larger one counts as unreadable.
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
@@ -99,8 +96,9 @@ class Relay:
     def _note_crash(self, pull: asyncio.Task[None]) -> None:
         """A bug of ours while reading makes the response unjudged, never silently passed."""
         if not pull.cancelled() and (error := pull.exception()):
-            log.error("reading_failed", verdict_id=self.verdict_id, error=type(error).__name__)
-            self._problem = self._problem or f"reading failed: {type(error).__name__}"
+            name = type(error).__name__
+            complain("reading_failed", verdict_id=self.verdict_id, error=name)
+            self._problem = self._problem or f"reading failed: {name}"
 
     async def _read(self, chunks: AsyncIterator[bytes]) -> None:
         size = 0

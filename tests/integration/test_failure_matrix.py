@@ -11,10 +11,12 @@ import pytest
 from aiohttp import web
 
 from classifiers.errors import InferenceError, Overloaded
+from monitor import logs
+from monitor.engine import Live
 from monitor.errors import RecordingError
-from monitor.types import Decision
+from monitor.types import Channel, Decision, Delta
 from stream.replay import events, reply
-from tests.support import Recorded, fake, policy
+from tests.support import Recorded, engine, fake, policy, trace
 
 PAD = "Some ordinary words that make up a sentence of usual length. " * 6
 RECORD = {"thinking": PAD + "So the answer is yes.", "answer": "Yes. " + PAD}
@@ -163,7 +165,7 @@ async def recorded(setup, fault, unscored):
         while not counted(setup, "subtext_verdicts_total"):  # noqa: ASYNC110 -- it is a number
             await asyncio.sleep(0.01)
     open_ = unscored is not Decision.BLOCK and fault.reason != ""
-    assert counted(setup, "subtext_failed_open_total") == open_
+    assert counted(setup, "subtext_failed_open_total") == open_, setup.record.verdicts
     if fault.reason is None:
         assert counted(setup, "subtext_not_recorded_total") == 1
         return
@@ -203,3 +205,42 @@ async def test_a_client_that_is_gone_is_recorded_and_the_upstream_freed(
     asking.cancel()
     await asyncio.wait_for(setup.upstream.aborted.wait(), GRACE)
     assert not (await setup.verdict()).failed_open
+
+
+class Mute:
+    """A log that cannot be written, such as a closed pipe."""
+
+    def error(self, *_words, **_fields):
+        raise OSError("broken pipe")
+
+
+@pytest.mark.parametrize("name", ["classifier-crashes", "store-crashes"])
+async def test_a_log_that_fails_changes_no_outcome(sidecar, monkeypatch, name):
+    monkeypatch.setattr(logs, "_log", Mute())
+    setup = await sidecar(**FAULTS[name].options())
+    well(setup.upstream, streaming=False)
+    _, body, _ = await setup.post({})
+    refused(setup, body, streaming=False)
+
+
+def stops(session):
+    session._task.cancel()
+
+
+def cannot_tell(session):
+    def die():
+        raise ZeroDivisionError
+
+    session._live = Live(verdict_id="v", on_progress=die)
+
+
+@pytest.mark.parametrize("unscored", [Decision.ALLOW, Decision.BLOCK])
+@pytest.mark.parametrize("breaks", [stops, cannot_tell], ids=lambda f: f.__name__)
+async def test_judging_that_dies_is_not_taken_for_an_empty_response(breaks, unscored):
+    session = engine(rules=policy(unscored=unscored)).open(trace())
+    breaks(session)
+    await session.feed(Delta(channel=Channel.ANSWER, text=PAD))
+    verdict = await session.finish()
+    assert verdict.unscored
+    assert verdict.decision is unscored
+    assert verdict.failed_open is (unscored is Decision.ALLOW)
