@@ -70,6 +70,8 @@ def attempt(notary: Notary) -> bool:
         _log.error("checkpoint_refused", reason=str(error), hint="run `subtext audit verify`")
     except (StoreError, OSError) as error:
         _log.error("checkpoint_failed", reason=str(error))
+    except Exception as error:  # noqa: BLE001 (that nobody signs any more must be heard)
+        _log.error("checkpoint_failed", reason=type(error).__name__)
     else:
         return True
     return False
