@@ -25,6 +25,11 @@ def configure() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(ensure_ascii=True),
         ],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
+        logger_factory=_standard_error,
+        cache_logger_on_first_use=False,
     )
+
+
+def _standard_error(*_names: str) -> structlog.PrintLogger:
+    """Standard error as it is now: it may have been replaced, and its predecessor closed."""
+    return structlog.PrintLogger(file=sys.stderr)
