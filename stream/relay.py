@@ -72,6 +72,10 @@ class Relay:
             self._note_crash(self._pull)
             self.conclusion = await self._conclude()
             self._close(self.conclusion)
+        except Exception as error:
+            self._fall(type(error).__name__)
+            raise
+        else:
             return self.conclusion
         finally:
             self._pull.cancel()
@@ -179,15 +183,26 @@ class Relay:
         return Conclusion(verdicts=tuple(verdicts), refused=self._refused)
 
     def _close(self, conclusion: Conclusion) -> None:
-        """Tell a refused client so, in its protocol's words; the verdict is recorded by now."""
-        if not conclusion.refused:
-            return
-        verdict = conclusion.worst
+        """Tell a refused client so; the verdict is recorded by now."""
+        if conclusion.refused:
+            verdict = conclusion.worst
+            decision = verdict.decision.name.lower()
+            self._refuse(verdict.verdict_id, decision, verdict.unscored)
+
+    def _fall(self, error: str) -> None:
+        """A bug of ours while concluding: what is held stays held, and the client is told."""
+        complain("concluding_failed", verdict_id=self.verdict_id, error=error)
+        self._emit(self._gate.on(Event.BLOCK, {}))
+        if self._refused:
+            self._refuse(self.verdict_id, "block", "the monitor failed")
+
+    def _refuse(self, verdict_id: str, decision: str, unscored: str | None) -> None:
+        """End the response in its protocol's own words."""
+        policy = self._engine.policy
         words = {
-            "verdict_id": verdict.verdict_id,
-            "decision": verdict.decision.name.lower(),
-            "unscored": verdict.unscored,
-            "mode": verdict.mode.value,
+            "verdict_id": verdict_id,
+            "decision": decision,
+            "unscored": unscored,
+            "mode": policy.mode.value,
         }
-        refusal = Refusal(text=self._engine.policy.refusal, subtext=words)
-        self._outbox.put_nowait(self._reader.refuse(refusal))
+        self._outbox.put_nowait(self._reader.refuse(Refusal(text=policy.refusal, subtext=words)))

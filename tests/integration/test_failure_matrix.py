@@ -14,7 +14,7 @@ from classifiers.errors import InferenceError, Overloaded
 from monitor import logs
 from monitor.engine import Live
 from monitor.errors import RecordingError
-from monitor.types import Channel, Decision, Delta
+from monitor.types import Channel, Decision, Delta, Mode
 from stream.replay import events, reply
 from tests.support import Recorded, engine, fake, policy, trace
 
@@ -221,6 +221,19 @@ async def test_a_log_that_fails_changes_no_outcome(sidecar, monkeypatch, name):
     well(setup.upstream, streaming=False)
     _, body, _ = await setup.post({})
     refused(setup, body, streaming=False)
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_a_bug_of_ours_at_the_end_releases_nothing_and_is_told(sidecar, caplog, streaming):
+    def judged(_verdict):
+        raise ZeroDivisionError
+
+    setup = await sidecar(rules=policy(Mode.BUFFER, unscored=Decision.ALLOW))
+    setup.engine.metrics.judged = judged
+    well(setup.upstream, streaming=streaming)
+    _, body, _ = await setup.post({"stream": streaming})
+    refused(setup, body, streaming=False)
+    assert "ordinary" not in caplog.text
 
 
 def stops(session):
