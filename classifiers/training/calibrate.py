@@ -45,9 +45,16 @@ def held_out_records(data: Path, seed: int = 5) -> dict[Check, list[Record]]:
         recipes = PAIR_RECIPES if check is Check.MISMATCH else STEP_RECIPES
         for name, records in load_sources(data, recipes).items():
             some = [r for r in records if held_out(r) and r.labels[check] is not None]
-            cap = CAP if name in recipes else len(some)
+            cap = _cap(check, name, len(some))
             found.setdefault(check, []).extend(sample(some, check, cap, rng))
     return found
+
+
+def _cap(check: Check, name: str, available: int) -> int:
+    """Authored records all count; a long pair source no more than its weight in training."""
+    if check is Check.MISMATCH and name in PAIR_RECIPES:
+        return min(CAP, PAIR_RECIPES[name].cap // 2)
+    return CAP if check is not Check.MISMATCH and name in STEP_RECIPES else available
 
 
 def calibrate(scorer: Scorer, data: Path) -> dict[Check, Calibration]:
