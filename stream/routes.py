@@ -18,8 +18,8 @@ _SILENT: Final = frozenset(
         "moderations",
     }
 )
-#: Last parts of addresses where earlier responses are fetched.
-_STORED: Final = frozenset({"content", "results"})
+#: Parts of addresses where earlier responses are fetched, blocked ones too.
+_STORED: Final = frozenset({"content", "results", "input_items", "items"})
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -32,7 +32,7 @@ def dialect_of(method: str, path: str) -> Dialect | None:
     parent, _, last = path.rstrip("/").rpartition("/")
     if last in _SILENT:
         return None
-    silent = method in _READS and last not in _STORED
+    silent = method in _READS and _STORED.isdisjoint(path.split("/"))
     return _known(path, parent) or (None if silent else dialect_for("/chat/completions"))
 
 
