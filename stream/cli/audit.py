@@ -27,10 +27,11 @@ app = typer.Typer(no_args_is_help=True, help="Check the tamper-evident record.")
 
 @app.command()
 def key(file: KeyFile = DEFAULT_KEY_FILE) -> None:
-    """Print the public key that verifies this server's checkpoints; make the pair at first use.
+    """Print the public key that verifies checkpoints; makes the pair at first use.
 
-    Give the printed line to whoever is to check the log, for `subtext audit verify --key`. Who
-    holds the private file can sign any history: keep it from those whom the log is about.
+    Give the printed line to whoever is to check the log, for
+    `subtext audit verify --key`. Who holds the private file can sign any
+    history: keep it from those whom the log is about.
     """
     typer.echo(str(open_key(file).verifier))
 
@@ -40,10 +41,10 @@ def export(
     file: Annotated[Path, typer.Argument(help="File to write; it must not exist yet.")],
     database: Database = DEFAULT_DATABASE,
 ) -> None:
-    """Write records and checkpoints as lines of JSON, to be verified away from the database.
+    """Write records and checkpoints as JSON lines, to be verified elsewhere.
 
-    Verdicts, scores, ids and hashes are in it; text of traces is not. Check the copy with
-    `subtext audit verify --export FILE --key VERIFIERKEY`.
+    Verdicts, scores, ids and hashes are in it; text of traces is not. Check
+    the copy with `subtext audit verify --export FILE --key KEY`.
     """
     store = open_store(database, must_exist=True)
     try:
@@ -76,14 +77,21 @@ def verify(
     ] = None,
     head: Annotated[str | None, typer.Option(help="The head hash it had at that size.")] = None,
 ) -> None:
-    """Recompute the hash chain, and hold it against signed checkpoints. Needs no server.
+    """Recompute the hash chain, and hold it against signed checkpoints.
 
-    Without more, it finds every record, verdict and text that was changed by somebody who did not
-    recompute all hashes after it. With --key (printed by `subtext audit key`), it also finds a log
-    that was recomputed, up to the newest checkpoint, which it names. With --checkpoints, it also
-    finds a log whose end was cut off together with its checkpoints, up to the newest one in there.
+    Without more: finds every record, verdict and text that was changed by
+    somebody who did not compute all hashes after it anew.
 
-    Exit code: 0 when everything fits, 1 when anything does not, 64 when it could not be read.
+    With --key, as printed by `subtext audit key`: finds such changes too, up
+    to the newest checkpoint that this key signed, which is named.
+
+    With --checkpoints, a folder that others kept: also finds that the end was
+    cut off together with its checkpoints, up to the newest one in there.
+
+    Offline, from a copy: `subtext audit export log.jsonl`, then
+    `subtext audit verify --export log.jsonl --key KEY --checkpoints COPIES`.
+
+    Exit code: 0 everything fits, 1 something does not, 64 cannot be read.
     """
     keys = [_verifier(text) for text in key or ()]
     held = from_folder(checkpoints) if checkpoints else []

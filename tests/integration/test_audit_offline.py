@@ -154,6 +154,14 @@ def test_a_forged_checkpoint_is_found(at):
         assert problems(LOG, [*NOTES[:at], forged, *NOTES[at + 1 :]])[0]
 
 
+def test_a_checkpoint_of_another_log_is_found_even_with_the_same_root():
+    root = Frontier().grown(leaf_of(record.hash) for record in LOG).root
+    note = KEY.sign(Checkpoint(origin="subtext-log/other", size=SIZE, root=root))
+    assert problems(LOG, [*NOTES, note])[0] == [
+        "checkpoint 11 is about another log, subtext-log/other"
+    ]
+
+
 def test_a_stolen_key_cannot_rewrite_what_copies_cover():
     forged = anew(LOG, 50)
     assert problems(forged, signed(forged))[0] == []
