@@ -59,7 +59,9 @@ def create_app(engine: Engine, settings: Settings) -> web.Application:
 async def _client(app: web.Application) -> AsyncIterator[None]:
     settings = app[_SETTINGS]
     timeout = aiohttp.ClientTimeout(
-        total=None, sock_connect=settings.connect_timeout, sock_read=settings.upstream_timeout
+        total=None,
+        connect=settings.connect_timeout,  # looking the name up included
+        sock_read=settings.upstream_timeout,
     )
     connector = aiohttp.TCPConnector(limit=0)
     app[_CLIENT] = aiohttp.ClientSession(
