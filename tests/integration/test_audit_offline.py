@@ -162,6 +162,13 @@ def test_a_checkpoint_of_another_log_is_found_even_with_the_same_root():
     ]
 
 
+def test_of_the_same_checkpoint_twice_the_first_given_is_named():
+    held = [Held(source=source, note=NOTES[0]) for source in ("outside", "database")]
+    coverage = Coverage(held, [KEY.verifier])
+    list(coverage.watch(LOG))
+    assert (coverage.covered.source, coverage.agreeing) == ("outside", 1)
+
+
 def test_a_stolen_key_cannot_rewrite_what_copies_cover():
     forged = anew(LOG, 50)
     assert problems(forged, signed(forged))[0] == []
