@@ -109,9 +109,12 @@ def _text_of(trace: Trace) -> dict[str, Any]:
 def _checked(body: Mapping[str, Any], data: bytes) -> bytes:
     size = body["content_bytes"]
     try:
-        plain = zlib.decompressobj().decompress(data, size + 1)
+        unpacker = zlib.decompressobj()
+        plain = unpacker.decompress(data, size + 1)
     except (TypeError, zlib.error) as error:
         raise CorruptContent("stored content cannot be decompressed") from error
+    if not unpacker.eof or unpacker.unused_data:
+        raise CorruptContent("stored content has another size than what was written")
     if hashlib.sha256(plain).hexdigest() != body["content_sha256"]:
         raise CorruptContent("stored content differs from the hash in its record")
     return plain

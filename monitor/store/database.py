@@ -19,6 +19,11 @@ from monitor.store.errors import StoreUnavailable
 BUSY_SECONDS = 30
 #: Any number that no other program uses for an advisory lock in the same database.
 _LOCK = 0x53756274_65787400
+#: As patient as with SQLite, unless the server is told to be less so.
+_POSTGRES_PATIENCE = text(
+    f"SELECT set_config('lock_timeout', '{BUSY_SECONDS}s', true)"
+    " WHERE current_setting('lock_timeout') = '0'"
+)
 #: Waits for this transaction's turn, and makes its commit durable if the server's would not be.
 _POSTGRES_TURN = text(
     f"SELECT pg_advisory_xact_lock({_LOCK}),"
@@ -33,6 +38,7 @@ _ADVICE = {
     "malformed": "the file is damaged: restore it from a backup",
     "is locked": "another process kept the database busy: close what holds it open",
     "disk is full": "free some space",
+    "connection to server": "check that the server runs, and the address, name and password",
     "connection failed": "check that the server runs, and the address, name and password",
 }
 
@@ -46,8 +52,12 @@ def connect(url: str, *, must_exist: bool = False) -> Engine:
         engine = _engine(parsed)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise StoreUnavailable(f"cannot use this database address: {error}") from error
-    with explained(engine):
-        _migrate(engine)
+    try:
+        with explained(engine):
+            _migrate(engine)
+    except StoreUnavailable:
+        engine.dispose()
+        raise
     return engine
 
 
@@ -70,6 +80,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that no other writer, here or in another process, runs beside."""
     with explained(engine), engine.execution_options(writes=True).begin() as connection:
         if engine.dialect.name == "postgresql":
+            connection.execute(_POSTGRES_PATIENCE)
             connection.execute(_POSTGRES_TURN)
         yield connection
 
