@@ -154,7 +154,9 @@ class Batcher(Generic[Result]):
     def _fail(self, batch: Sequence[_Row[Result]], error: Exception) -> None:
         self.counters.failed += len(batch)
         if not isinstance(error, ClassifierError):
-            error = InferenceError(f"The model failed on a batch of {len(batch)}: {error!r}")
+            error = InferenceError(
+                f"The model failed on a batch of {len(batch)}: {type(error).__name__}"
+            )
         for row in batch:
             if not row.future.done():
                 row.future.set_exception(error)

@@ -22,7 +22,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m classifiers.training",
         description="Train and measure Subtext's classifiers. Needs the `train` extra.",
-        epilog="First time: `train --tiny --data classifiers/data --out /tmp/run` takes minutes.",
+        epilog="First time: `train --tiny --data classifiers/data --out runs/tiny` takes minutes.",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     train = commands.add_parser(
@@ -42,7 +42,11 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("--model", type=Path, default=default_artefact(), help="artefact folder")
     measure.add_argument("--limit", type=int, default=100, help="records per class and source")
     measure.set_defaults(run=_evaluate)
-    for command in (train, measure):
+    forms = commands.add_parser("quantise", help="compare ways to store the step encoder's weights")
+    forms.add_argument("--data", type=Path, required=True, help=_DATA)
+    forms.add_argument("--out", type=Path, required=True, help="folder of a finished training run")
+    forms.set_defaults(run=_quantise)
+    for command in (train, measure, forms):
         command.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
     return parser
 
@@ -59,6 +63,13 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     evaluate(options.model, options.data, options.limit)
     print(f"Written to {options.model}: manifest.json (evaluation) and CARD.md.")
+
+
+def _quantise(options: argparse.Namespace) -> None:
+    from classifiers.training.pipeline import plain_steps  # noqa: PLC0415 - likewise
+    from classifiers.training.quantise import compare  # noqa: PLC0415 - likewise
+
+    compare(plain_steps(options.out), options.out / "model", options.data)
 
 
 if __name__ == "__main__":

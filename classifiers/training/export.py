@@ -27,6 +27,12 @@ _AXES: Final = {0: "rows", 1: "tokens"}
 
 def export_encoder(model: nn.Module, inputs: tuple[str, ...], output: str, path: Path) -> None:
     """Write an encoder as ONNX with 8-bit stored weights."""
+    export_plain(model, inputs, output, path)
+    onnx.save(compress(onnx.load(str(path))), str(path))
+
+
+def export_plain(model: nn.Module, inputs: tuple[str, ...], output: str, path: Path) -> None:
+    """Write an encoder as ONNX, weights in fp32."""
     model.eval()
     example = _example(len(inputs))
     model.bert.config._attn_implementation = "eager"  # noqa: SLF001 - exports to plain ONNX operators
@@ -42,7 +48,6 @@ def export_encoder(model: nn.Module, inputs: tuple[str, ...], output: str, path:
             opset_version=OPSET,
             dynamo=False,
         )
-    onnx.save(compress(onnx.load(str(path))), str(path))
 
 
 def _example(inputs: int) -> tuple[torch.Tensor, ...]:

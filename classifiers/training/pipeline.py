@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+
 from classifiers import artefact
 from classifiers.port import Check
 from classifiers.training.base import base_tokeniser
 from classifiers.training.calibrate import Calibration, calibrate
 from classifiers.training.data import PAIR_RECIPES, STEP_RECIPES, held_out, load_sources
-from classifiers.training.export import export_encoder, export_head
+from classifiers.training.export import export_encoder, export_head, export_plain
 from classifiers.training.golden import golden
 from classifiers.training.manifest import Findings, write
 from classifiers.training.pair_model import PairModel
@@ -44,6 +46,15 @@ def finish(data: Path, folder: Path, steps: StepModel, pairs: PairModel, name: s
     write(folder, name, _findings(data, folder, found))
     artefact.load(folder)
     return folder
+
+
+def plain_steps(out: Path) -> Path:
+    """The step encoder of a training run as an fp32 graph, for comparisons."""
+    model = StepModel(frozen=0)
+    state = torch.load(out / "steps.checkpoint.pt", weights_only=True)
+    model.load_state_dict(state["model"])
+    export_plain(model.encoder, ("ids", "mask"), "vectors", out / "fp32.onnx")
+    return out / "fp32.onnx"
 
 
 def _findings(data: Path, folder: Path, found: Mapping[Check, Calibration]) -> Findings:
