@@ -122,7 +122,7 @@ class Batcher(Generic[Result]):
                 results = await loop.run_in_executor(
                     self.thread, self.runner, [row.window for row in batch]
                 )
-            except Exception as error:  # noqa: BLE001 - whatever it was, only this batch's callers get it
+            except Exception as error:  # noqa: BLE001 - only this batch fails
                 self._fail(batch, error)
             else:
                 self._deliver(batch, results)

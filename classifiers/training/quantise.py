@@ -1,8 +1,7 @@
 """Compare ways to store and compute the step encoder: size, speed, batch invariance, AUROC.
 
-`python -m classifiers.training quantise --data classifiers/data --out RUN` reads the checkpoint of a
-training run and prints one line per form; the decision it led to is in
-docs/decisions/0002-batch-invariant-int8.md.
+`python -m classifiers.training quantise` reads the checkpoint of a training run and prints one line
+per form; the decision it led to is in docs/decisions/0002-batch-invariant-int8.md.
 """
 
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -30,6 +30,7 @@ from classifiers.training.export import compress
 from classifiers.training.scores import Scorer
 from classifiers.training.steps import CHECKS
 
+Matrix = npt.NDArray[np.float32]
 #: Windows that fix the activation scales, and those of the speed test.
 CALIBRATION_WINDOWS, SPEED_WINDOWS, ROUNDS = 192, 64, 12
 _KEEP_OUTPUTS: Final = {"OpTypesToExcludeOutputQuantization": ["MatMul"], "MatMulConstBOnly": True}
@@ -103,11 +104,11 @@ def _speeds(runners: Mapping[str, StepRunner], windows: Sequence[Window]) -> dic
     return best
 
 
-def _cosine(a: Any, b: Any) -> float:
+def _cosine(a: Matrix, b: Matrix) -> float:
     return float(((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).mean())
 
 
-def _difference(runner: StepRunner, windows: Sequence[Window], vectors: Any) -> float:
+def _difference(runner: StepRunner, windows: Sequence[Window], vectors: Matrix) -> float:
     alone = np.concatenate([runner([w]) for w in windows[:16]])
     return float(np.abs(alone - vectors[:16]).max())
 
