@@ -105,6 +105,7 @@ class Session:
         self._waiting: deque[tuple[float, Step]] = deque()
         self._changed = asyncio.Event()
         self._ended = False
+        self._opened = False
         self._started = engine.world.monotonic()
         self._scoring_seconds = 0.0
         self._task = asyncio.create_task(self._run())
@@ -127,12 +128,15 @@ class Session:
             self._changed.clear()
             await self._changed.wait()
 
-    async def finish(self, *, problem: str | None = None, cut: bool = False) -> Verdict:
+    async def finish(
+        self, *, problem: str | None = None, cut: bool = False, opened: bool = False
+    ) -> Verdict:
         """End the text, and return the verdict once it is recorded.
 
         `problem` says why part of the response could not be read; `cut` leaves unscored what still
-        waits, because the response was refused already.
+        waits, because the response was refused already; `opened` says that text went out unjudged.
         """
+        self._opened = opened
         if problem is not None:
             self._tally.fail(problem)
         if not cut:
@@ -142,6 +146,8 @@ class Session:
         if cut:
             self._task.cancel()
         await asyncio.wait([self._task])
+        if cut and self._tally.reached is not Decision.BLOCK:
+            self._tally.fail("the response was refused before this was judged")
         if not cut and (self._task.cancelled() or self._task.exception() or self._waiting):
             self._tally.fail("judging stopped before the end")  # else it would pass as empty
         return await self._record(self._verdict(), problem)
@@ -228,7 +234,8 @@ class Session:
             versions=engine.versions,
             created_at=engine.world.now(),
             timings_ms={"scoring": self._scoring_seconds * 1000, "total": total * 1000},
-            failed_open=ruling.failed_open and self._tally.reached is not Decision.BLOCK,
+            failed_open=self._opened
+            or (ruling.failed_open and self._tally.reached is not Decision.BLOCK),
         )
 
     async def _record(self, verdict: Verdict, problem: str | None) -> Verdict:
@@ -257,5 +264,5 @@ class Session:
             verdict,
             assessments=self._tally.assessments(),
             decision=decision,
-            failed_open=decision is not Decision.BLOCK,
+            failed_open=self._opened or decision is not Decision.BLOCK,
         )

@@ -23,6 +23,8 @@ class State(Enum):
     HOLDING = auto()
     #: Frames wait for the verdict.
     BUFFERING = auto()
+    #: Judging failed and the policy lets frames pass; what can still be judged can still block.
+    UNJUDGED = auto()
     #: The client was refused; whatever still comes is dropped.
     BLOCKED = auto()
     #: Everything was released.
@@ -69,8 +71,13 @@ TABLE: Final[Mapping[tuple[State, Event], tuple[State, Action]]] = {
     (State.HOLDING, Event.FRAME): (State.HOLDING, Action.RELEASE_JUDGED),
     (State.HOLDING, Event.JUDGED): (State.HOLDING, Action.RELEASE_JUDGED),
     (State.HOLDING, Event.BLOCK): (State.BLOCKED, Action.REFUSE),
-    (State.HOLDING, Event.FAIL_OPEN): (State.OPEN, Action.RELEASE_ALL),
+    (State.HOLDING, Event.FAIL_OPEN): (State.UNJUDGED, Action.RELEASE_ALL),
     (State.HOLDING, Event.PASSED): (State.DONE, Action.RELEASE_ALL),
+    (State.UNJUDGED, Event.FRAME): (State.UNJUDGED, Action.RELEASE_ALL),
+    (State.UNJUDGED, Event.JUDGED): (State.UNJUDGED, Action.RELEASE_ALL),
+    (State.UNJUDGED, Event.BLOCK): (State.BLOCKED, Action.REFUSE),
+    (State.UNJUDGED, Event.FAIL_OPEN): (State.UNJUDGED, Action.RELEASE_ALL),
+    (State.UNJUDGED, Event.PASSED): (State.DONE, Action.RELEASE_ALL),
     (State.BUFFERING, Event.FRAME): (State.BUFFERING, Action.NOTHING),
     (State.BUFFERING, Event.JUDGED): (State.BUFFERING, Action.NOTHING),
     (State.BUFFERING, Event.BLOCK): (State.BLOCKED, Action.REFUSE),
@@ -106,7 +113,7 @@ class Gate:
 
     @property
     def passes(self) -> bool:
-        """Whether frames pass as they come, judged or not."""
+        """Whether every frame passes as it comes, whatever is found in it."""
         return self.state is State.OPEN
 
     def frame(self, frame: Frame, judged: Mapping[int, int]) -> Outcome:

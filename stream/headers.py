@@ -18,8 +18,9 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-#: Set anew for each connection; the monitor must be able to read what comes back.
-_REPLACED = frozenset({"host", "content-length", "accept-encoding"})
+#: Set anew for each connection: a compressed request is unpacked here, and the monitor must be
+#: able to read what comes back.
+_REPLACED = frozenset({"host", "content-length", "content-encoding", "accept-encoding", "expect"})
 PREFIX = "x-subtext-"
 
 

@@ -45,6 +45,31 @@ class PlainReader:
         return json.dumps({"error": error, "subtext": dict(refusal.subtext)}).encode()
 
 
+class OpaqueReader:
+    """Passes on what cannot be read, and says why."""
+
+    def __init__(self, inner: Reader, problem: str) -> None:
+        """`inner` knows how to refuse."""
+        self.model = ""
+        self._inner = inner
+        self._problem = problem
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Return the bytes with the reason why they are not judged."""
+        return [Frame(raw=data, problem=self._problem)]
+
+    def close(self) -> list[Frame]:
+        """Nothing is left."""
+        return []
+
+    def released(self, frame: Frame) -> None:
+        """Nothing follows from it."""
+
+    def refuse(self, refusal: Refusal) -> bytes:
+        """Return what the protocol says in place of an answer."""
+        return self._inner.refuse(refusal)
+
+
 def _plain(raw: bytes) -> Frame | None:
     try:
         text = raw.decode()

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,9 +15,10 @@ from monitor.dialects import Dialect, Reader, Request
 from monitor.engine import Engine
 from monitor.types import Mode, Trace
 from stream import headers
-from stream.plain import PlainReader
+from stream.plain import OpaqueReader, PlainReader
 from stream.relay import Relay, UpstreamBroke
 from stream.routes import dialect_of, is_known
+from stream.slots import Slots
 
 log = structlog.get_logger(__name__)
 
@@ -42,14 +43,15 @@ class Settings:
 _ENGINE = web.AppKey("engine", Engine)
 _SETTINGS = web.AppKey("settings", Settings)
 _CLIENT = web.AppKey("client", aiohttp.ClientSession)
-#: Responses under judgement; some outlive their clients.
-_RUNNING = web.AppKey("running", set[asyncio.Task[object]])
+_SLOTS = web.AppKey("slots", Slots)
+#: Seconds that running responses get at shutdown before they are cut off.
+DRAIN_SECONDS = 5.0
 
 
 def create_app(engine: Engine, settings: Settings) -> web.Application:
     """The sidecar as an aiohttp application; run it with `handler_cancellation=True`."""
     app = web.Application(client_max_size=settings.max_request_bytes)
-    app[_ENGINE], app[_SETTINGS], app[_RUNNING] = engine, settings, set()
+    app[_ENGINE], app[_SETTINGS], app[_SLOTS] = engine, settings, Slots()
     app.cleanup_ctx.append(_client)
     app.on_shutdown.append(_drain)
     app.router.add_route("*", "/{path:.*}", _handle)
@@ -75,25 +77,35 @@ async def _client(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _drain(app: web.Application) -> None:
-    """Let responses under judgement end and be recorded."""
-    if running := app[_RUNNING]:
-        await asyncio.wait(running, timeout=app[_ENGINE].policy.deadline_seconds + 5)
+    """Let responses end; cut off those that take longer, and record all of them."""
+    slots = app[_SLOTS]
+    if slots.tasks:
+        await asyncio.wait(slots.tasks, timeout=DRAIN_SECONDS)
+    for relay in slots.tasks.values():
+        relay.client_left()
+    if slots.tasks:
+        await asyncio.wait(slots.tasks, timeout=2 * app[_ENGINE].policy.deadline_seconds)
 
 
 async def _handle(request: web.Request) -> web.StreamResponse:
     if not request.raw_path.startswith("/"):
         return _error(400, "The request target must be a path; this is no forward proxy.")
     dialect = dialect_of(request.method, request.path)
-    body = await request.read()
     if dialect is None:
-        return await _pass_through(request, body)
-    if len(request.app[_RUNNING]) >= request.app[_SETTINGS].max_responses:
+        return await _pass_through(request, await request.read())
+    slots = request.app[_SLOTS]
+    if slots.taken >= request.app[_SETTINGS].max_responses:
         request.app[_ENGINE].metrics.overloaded.inc()
         return _error(503, "Too many responses are being judged.", {"retry-after": "1"})
-    return await _judged(request, body, dialect)
+    slots.requests += 1
+    try:
+        return await _judged(request, dialect)
+    finally:
+        slots.requests -= 1
 
 
-async def _judged(request: web.Request, body: bytes, dialect: Dialect) -> web.StreamResponse:
+async def _judged(request: web.Request, dialect: Dialect) -> web.StreamResponse:
+    body = await request.read()
     asked = dialect.request(body)
     origin = _origin(request, asked)
     try:
@@ -111,7 +123,7 @@ async def _relay_judged(
 ) -> web.StreamResponse:
     reader = _reader(request, reply, dialect)
     relay = Relay(request.app[_ENGINE], origin, reader, streaming=_streams(reply))
-    _spawn(request.app, relay.run(_chunks(reply)))
+    request.app[_SLOTS].start(relay, _chunks(reply))
     try:
         return await _send(request, reply, relay)
     finally:
@@ -121,6 +133,8 @@ async def _relay_judged(
 def _reader(request: web.Request, reply: aiohttp.ClientResponse, dialect: Dialect) -> Reader:
     thinks = request.app[_SETTINGS].starts_in_thinking and reply.status < 400
     reader = dialect.reader(streaming=_streams(reply), starts_in_thinking=thinks)
+    if reply.headers.get("content-encoding", "identity") != "identity":
+        return OpaqueReader(reader, "the upstream compressed its response although told not to")
     if _streams(reply) or (reply.status < 400 and is_known(request.path)):
         return reader
     return PlainReader(reader, is_text=reply.content_type.startswith("text/"))
@@ -142,8 +156,16 @@ async def _send(
         await response.write(first)
         async for data in output:
             await response.write(data)
+        if relay.cut_short:
+            _abort(request)
         await response.write_eof()
     return response
+
+
+def _abort(request: web.Request) -> None:
+    """Close the connection: a client must not take half a response for a whole one."""
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def _response(
@@ -171,8 +193,6 @@ def _response(
 
 async def _chunks(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """The upstream's bytes; the connection is closed when reading stops early."""
-    if reply.headers.get("content-encoding", "identity") != "identity":
-        raise UpstreamBroke("the upstream compressed its response although told not to")
     try:
         async for data in reply.content.iter_any():
             yield data
@@ -219,8 +239,11 @@ async def _relay_plainly(request: web.Request, reply: aiohttp.ClientResponse) ->
     response = web.StreamResponse(status=reply.status, reason=reply.reason, headers=kept)
     await response.prepare(request)
     with suppress(ConnectionResetError):
-        async for data in reply.content.iter_any():
-            await response.write(data)
+        try:
+            async for data in reply.content.iter_any():
+                await response.write(data)
+        except (aiohttp.ClientPayloadError, TimeoutError):
+            _abort(request)
         await response.write_eof()
     return response
 
@@ -247,13 +270,6 @@ def _origin(request: web.Request, asked: Request) -> Trace:
         tenant=request.app[_SETTINGS].tenant,
         conversation_id=asked.conversation_id,
     )
-
-
-def _spawn(app: web.Application, work: Coroutine[object, object, object]) -> None:
-    """Run to the end even if the client leaves: a verdict must be recorded."""
-    task = asyncio.create_task(work)
-    app[_RUNNING].add(task)
-    task.add_done_callback(app[_RUNNING].discard)
 
 
 def _error(status: int, message: str, extra: dict[str, str] | None = None) -> web.Response:

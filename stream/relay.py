@@ -6,12 +6,18 @@ from dataclasses import dataclass, replace
 
 from monitor.dialects import Reader, Refusal
 from monitor.engine import Engine, Live, Session
-from monitor.gate import Event, Gate, Outcome
+from monitor.gate import Event, Gate, Outcome, State
 from monitor.logs import complain
-from monitor.types import Decision, Frame, Mode, Trace, Verdict
+from monitor.types import Decision, Delta, Frame, Mode, Trace, Verdict
 
 #: Bytes of a response that are held at most; a larger one counts as unreadable.
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+
+
+#: Bytes that may wait for a slow client before the upstream waits too.
+MAX_UNSENT_BYTES = 1024 * 1024
+#: Choices of a response that are judged apart; a response with more counts as unreadable.
+MAX_CHOICES = 64
 
 
 def _check_size(size: int) -> None:
@@ -54,6 +60,10 @@ class Relay:
         self._problem: str | None = None
         self._refused = False
         self._gate_opened = False
+        #: The upstream ended too early, and what it sent was not refused.
+        self._broke = False
+        self._unsent = 0
+        self._drained = asyncio.Event()
         #: Bytes that wait in the gate.
         self._held = 0
         self._pull: asyncio.Task[None] | None = None
@@ -61,6 +71,8 @@ class Relay:
     async def output(self) -> AsyncIterator[bytes]:
         """What the client gets, as soon as it may have it."""
         while (data := await self._outbox.get()) is not None:
+            self._unsent -= len(data)
+            self._drained.set()
             yield data
 
     async def run(self, chunks: AsyncIterator[bytes]) -> Conclusion:
@@ -84,6 +96,11 @@ class Relay:
             self._outbox.put_nowait(None)
             self._engine.metrics.responses.dec()
             self._engine.metrics.held_bytes.dec(self._held)
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the output ended where the upstream broke off: no end that looks whole, then."""
+        return self._broke and not self._refused
 
     @property
     def failed_open(self) -> bool:
@@ -111,12 +128,19 @@ class Relay:
                 size += len(data)
                 _check_size(size)
                 await self._take(self._reader.feed(data))
+                await self._client_keeps_up()
             await self._take(self._reader.close())
         except UpstreamBroke as error:
+            self._broke = True
             self._problem = self._problem or str(error)
             await self._take(self._reader.close())
         if self._gate.passes:
             self._outbox.put_nowait(None)  # nothing is held: the client need not wait for scores
+
+    async def _client_keeps_up(self) -> None:
+        while self._unsent > MAX_UNSENT_BYTES:
+            self._drained.clear()
+            await self._drained.wait()
 
     async def _take(self, frames: list[Frame]) -> None:
         for frame in frames:
@@ -126,11 +150,19 @@ class Relay:
             if frame.problem:
                 self._on_progress()
             for delta in frame.deltas:
-                await self._session(delta.choice).feed(delta)
+                await self._session_of(delta).feed(delta)
+
+    def _session_of(self, delta: Delta) -> Session:
+        if delta.choice in self._sessions or len(self._sessions) < MAX_CHOICES:
+            return self._session(delta.choice)
+        if self._problem is None:
+            self._problem = f"more than {MAX_CHOICES} choices"
+            self._on_progress()
+        return next(iter(self._sessions.values()))
 
     def _session(self, choice: int) -> Session:
         if choice not in self._sessions:
-            suffix = f"-{choice}" if choice else ""
+            suffix = f"-{choice}" if self._sessions else ""
             live = Live(verdict_id=self.verdict_id + suffix, on_progress=self._on_progress)
             model = self._reader.model or self._origin.model
             origin = replace(self._origin, choice=choice, model=model)
@@ -143,7 +175,7 @@ class Relay:
     def _on_progress(self) -> None:
         """Text was judged, or something failed: tell the gate."""
         event = self._event()
-        self._gate_opened = self._gate_opened or event is Event.FAIL_OPEN
+        self._gate_opened |= event is Event.FAIL_OPEN and self._gate.state is State.HOLDING
         self._emit(self._gate.on(event, self._judged()))
         if self._refused and self._pull:
             self._pull.cancel()
@@ -162,6 +194,7 @@ class Relay:
         for frame in outcome.frames:
             self._hold(-len(frame.raw))
             self._reader.released(frame)
+            self._unsent += len(frame.raw)
             self._outbox.put_nowait(frame.raw)
 
     def _hold(self, size: int) -> None:
@@ -173,7 +206,7 @@ class Relay:
         sessions = self._sessions or {0: self._session(0)}
         verdicts = await asyncio.gather(
             *(
-                s.finish(problem=self._problem, cut=self._refused)
+                s.finish(problem=self._problem, cut=self._refused, opened=self._gate_opened)
                 for _, s in sorted(sessions.items())
             )
         )
@@ -205,4 +238,6 @@ class Relay:
             "unscored": unscored,
             "mode": policy.mode.value,
         }
-        self._outbox.put_nowait(self._reader.refuse(Refusal(text=policy.refusal, subtext=words)))
+        data = self._reader.refuse(Refusal(text=policy.refusal, subtext=words))
+        self._unsent += len(data)
+        self._outbox.put_nowait(data)

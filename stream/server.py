@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
+from socket import AF_INET, AF_INET6, create_server
 
 import aiohttp
 import uvicorn
@@ -96,15 +97,12 @@ class Server:
             metrics=engine.metrics.exposition,
         )
         config = uvicorn.Config(
-            app,
-            host=self.addresses.dashboard_host,
-            port=self.addresses.dashboard_port,
-            log_level="warning",
-            lifespan="off",
-            timeout_graceful_shutdown=2,
+            app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2
         )
         server = _Quiet(config)
-        socket = config.bind_socket()
+        where = (self.addresses.dashboard_host, self.addresses.dashboard_port)
+        family = AF_INET6 if ":" in self.addresses.dashboard_host else AF_INET
+        socket = create_server(where, family=family)
         task = asyncio.create_task(server.serve(sockets=[socket]))
         host, port = socket.getsockname()[:2]
         try:
@@ -114,7 +112,7 @@ class Server:
             await task
 
     def _ready(self) -> Mapping[str, bool]:
-        return {"classifier": True, "store": self.store.newest_seq() >= 0}
+        return {"store": self.store.newest_seq() >= 0}
 
     def _greet(self, sidecar: str, dashboard: str) -> None:
         console = Console(highlight=False)

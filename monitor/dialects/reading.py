@@ -1,5 +1,6 @@
 """The two ways to read a response: event by event, or its whole body at once."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,11 +46,19 @@ class _Reader:
         """Learn the model's name and what a refusal repeats."""
         for source in (payload, payload.get("message"), payload.get("response")):
             if isinstance(source, dict):
-                self._ending.seen.update({k: v for k, v in source.items() if k in _REPEATED})
+                self._ending.seen.update(
+                    {k: v for k, v in source.items() if k in _REPEATED and _is_label(v)}
+                )
         model = self._ending.seen.get("model")
         self.model = self.model or (model if isinstance(model, str) else "")
 
 
+def _is_label(value: object) -> bool:
+    """A refusal repeats names and numbers of the held response, never words of it."""
+    return type(value) is int or (isinstance(value, str) and bool(_LABEL.fullmatch(value)))
+
+
+_LABEL = re.compile(r"[\w./:@+-]{0,128}")
 _REPEATED = ("id", "model", "created", "created_at", "system_fingerprint")
 
 

@@ -126,7 +126,7 @@ class Walker:
                 self._member(node.children[name], key, inner, place)
             elif key in STRUCTURAL and isinstance(inner, str):
                 self._unless(_LABEL, Channel.ANSWER, inner, place)
-            elif isinstance(inner, str | dict | list) or not key.isidentifier():
+            elif isinstance(inner, str | dict | list) or _could_be_a_sentence(key):
                 self._stranger(key, inner, place)
 
     def _member(self, node: Node, key: str, value: object, at: Loc) -> None:
@@ -149,6 +149,8 @@ class Walker:
         elif isinstance(value, str) and not (key in STRUCTURAL and _LABEL.fullmatch(value)):
             self._hear(at, channel, value)
         for name, inner in _members(value, at):
+            if isinstance(name, str) and _could_be_a_sentence(name):
+                self._hear((*at, name, "key"), channel, name)
             self._all(channel, inner, (*at, name), name if isinstance(name, str) else key)
 
     def _unknown(self, value: object, at: Loc) -> None:
@@ -161,7 +163,7 @@ class Walker:
             self._stranger(name, inner, (*at, name))
 
     def _stranger(self, name: str | int, value: object, at: Loc) -> None:
-        if isinstance(name, str) and (len(name) > _LONG_KEY or not _LABEL.fullmatch(name)):
+        if isinstance(name, str) and _could_be_a_sentence(name):
             self._hear((*at, "key"), Channel.ANSWER, name)
         self._unknown(value, at)
 
@@ -190,6 +192,10 @@ class Walker:
 
     def _note(self, problem: str) -> None:
         self.problem = self.problem or problem
+
+
+def _could_be_a_sentence(key: str) -> bool:
+    return len(key) > _LONG_KEY or not _LABEL.fullmatch(key)
 
 
 def _known_as(key: str, node: Node) -> str:

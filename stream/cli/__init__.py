@@ -1,11 +1,14 @@
 """The `subtext` command."""
 
+import sys
 from typing import Annotated
 
 import typer
+from typer.exceptions import Abort, TyperException
 
 from monitor.logs import configure
 from stream.cli import audit, check, doctor, policy, serve
+from stream.cli.options import EXIT_ERROR
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,3 +40,18 @@ def main(
 ) -> None:
     """Prepare what all commands share."""
     configure()
+
+
+def run() -> None:
+    """Run `subtext`; whatever goes wrong, its exit code is not one that means a verdict."""
+    try:
+        code = app(standalone_mode=False)
+    except TyperException as error:
+        typer.secho(f"{error.format_message()} See --help.", fg=typer.colors.RED, err=True)
+        code = EXIT_ERROR
+    except Abort:
+        code = 130
+    except Exception as error:  # noqa: BLE001 -- a traceback could hold text under review
+        typer.secho(f"Failed: {type(error).__name__}.", fg=typer.colors.RED, err=True)
+        code = EXIT_ERROR
+    sys.exit(code or 0)

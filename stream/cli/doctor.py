@@ -9,13 +9,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.text import Text
-from yarl import URL
 
 from dashboard.inert import visible
 from monitor.engine import Engine
 from monitor.policy import Policy
 from monitor.types import Channel, Mode, Trace, Verdict
-from stream.cli.options import PolicyFile, fail, open_classifier, read_policy
+from stream.cli.options import PolicyFile, fail, is_web_address, open_classifier, read_policy
 from stream.probe import Finding, Probe, ProbeError
 
 
@@ -59,7 +58,7 @@ def doctor(
 
     Exit code: 0 thinking is visible, 1 it is not, 64 the server could not be asked.
     """
-    if URL(upstream).scheme not in ("http", "https"):
+    if not is_web_address(upstream):
         raise fail(f"--upstream must be an http:// or https:// address, not {upstream!r}.")
     key = os.environ.get(api_key_env, "") if api_key_env else ""
     if api_key_env and not key:

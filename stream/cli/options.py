@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from yarl import URL
 
 from classifiers.artefact import default_artefact, load
 from classifiers.errors import ArtefactError
@@ -106,3 +107,11 @@ def open_vault(folder: Path | None) -> Vault | None:
         return None if folder is None else Vault.open(folder)
     except OSError as error:
         raise fail(f"--checkpoints: {folder}: {error.strerror}.") from error
+
+
+def is_web_address(text: str) -> bool:
+    """Whether `text` is an http or https address."""
+    try:
+        return URL(text).scheme in ("http", "https")
+    except ValueError:
+        return False

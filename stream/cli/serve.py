@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from yarl import URL
 
 from monitor.types import Mode
 from stream.cli.options import (
@@ -17,6 +16,7 @@ from stream.cli.options import (
     ModelDir,
     PolicyFile,
     fail,
+    is_web_address,
     open_classifier,
     open_key,
     open_store,
@@ -36,11 +36,15 @@ def serve(
         bool, typer.Option("--demo", help="Replay recorded responses instead of an upstream.")
     ] = False,
     host: Annotated[str, typer.Option(help="Address of the sidecar.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of the sidecar; 0 takes a free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the sidecar; 0 takes a free one.")
+    ] = 8080,
     dashboard_host: Annotated[
         str, typer.Option(help="Address of dashboard and API.")
     ] = "127.0.0.1",
-    dashboard_port: Annotated[int, typer.Option(help="Port of dashboard and API.")] = 8081,
+    dashboard_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of dashboard and API.")
+    ] = 8081,
     unauthenticated_dashboard: Annotated[
         bool,
         typer.Option(
@@ -79,7 +83,7 @@ def serve(
     """
     if demo == (upstream is not None):
         raise fail("Say either --upstream http://host:8000 or --demo.")
-    if upstream is not None and URL(upstream).scheme not in ("http", "https"):
+    if upstream is not None and not is_web_address(upstream):
         raise fail(f"--upstream must be an http:// or https:// address, not {upstream!r}.")
     if not (unauthenticated_dashboard or _loopback(dashboard_host)):
         raise fail(

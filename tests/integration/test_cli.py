@@ -205,3 +205,25 @@ def test_score_api_and_command_line_give_the_same_scores_with_the_real_model(dem
     line = json.loads(run("check", "-", "--json", text=json.dumps(trace)).stdout)
     for name in ("deception_score", "dangerous_reasoning_score", "consistency_score", "steps"):
         assert api[name] == line[name]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check"],
+        ["check", "--nope", "x"],
+        ["audit", "verify", "--size", "x"],
+        ["doctor", "--upstream", "http://["],
+        ["serve", "--upstream", "http://["],
+        ["serve", "--demo", "--port", "70000"],
+    ],
+)
+def test_a_misunderstood_command_has_no_exit_code_that_means_a_verdict(words):
+    result = subprocess.run(
+        [sys.executable, "-c", "from stream.cli import run; run()", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 64, result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,9 +1,11 @@
 """The sidecar releases what the policy allows, unchanged, and nothing else."""
 
 import asyncio
+import gzip
 import json
 import socket
 
+import aiohttp
 import openai
 import pytest
 from aiohttp import web
@@ -13,8 +15,11 @@ from classifiers.errors import InferenceError
 from classifiers.fake import FakeClassifier
 from monitor.errors import RecordingError
 from monitor.types import Decision, Mode
+from stream import proxy
 from stream.replay import events, reply
-from tests.support import MARKERS, Recorded, fake, policy
+from stream.server import listening
+from tests.integration.conftest import Upstream
+from tests.support import MARKERS, Recorded, engine, fake, policy
 
 PAD = "Some ordinary words that make up a sentence of usual length. " * 6
 CLEAN = {"thinking": PAD + "So the answer is yes.", "answer": "Yes. " + PAD}
@@ -336,3 +341,119 @@ async def test_the_real_openai_client_understands_every_outcome(sidecar, record,
             text, finish = choice.message.content, choice.finish_reason
     assert finish == ("content_filter" if blocked else "stop")
     assert text == (setup.engine.policy.refusal if blocked else CLEAN["answer"])
+
+
+BAD_LINE = b"data: {oops\n\n"
+
+
+async def test_after_failing_open_a_block_still_blocks_and_the_record_says_both(sidecar):
+    setup = await sidecar(rules=policy(unscored=Decision.ALLOW))
+    setup.upstream.streams(BAD_LINE, *events(PLOTTING), pause=0.002)
+    _, body, _ = await setup.post(STREAM)
+    assert body.startswith(BAD_LINE)
+    assert b"content_filter" in body
+    assert b"SAFE" not in body
+    verdict = await setup.verdict()
+    assert verdict.decision is Decision.BLOCK
+    assert verdict.failed_open
+
+
+async def test_shutting_down_records_what_is_still_running(sidecar, monkeypatch):
+    monkeypatch.setattr(proxy, "DRAIN_SECONDS", 0.1)
+    record = Recorded()
+    upstream = Upstream()
+    upstream.streams(*list(events(CLEAN))[:60], hang=True)
+    behind = web.Application()
+    behind.router.add_route("*", "/{path:.*}", upstream.handle)
+    async with listening(behind, "127.0.0.1", 0) as address, aiohttp.ClientSession() as client:
+        app = proxy.create_app(
+            engine(rules=policy(Mode.OBSERVE), record=record), proxy.Settings(upstream=address)
+        )
+        async with listening(app, "127.0.0.1", 0) as front:
+            got = await client.post(front + "/v1/chat/completions", json=STREAM)
+            await got.content.readany()
+        assert len(record.verdicts) == 1
+        got.close()
+
+
+async def test_too_many_choices_are_not_judged_apart(sidecar):
+    setup = await sidecar()
+    choices = [{"index": i, "message": {"content": "BOMB"}} for i in range(5000)]
+    body = {"object": "chat.completion", "choices": choices}
+    setup.upstream.replies(json.dumps(body).encode())
+    _, got, _ = await asyncio.wait_for(setup.post(ASK), 20)
+    assert b"BOMB" not in got
+    assert len(setup.record.verdicts) <= 64
+
+
+async def test_slots_are_taken_before_the_upstream_answers(sidecar):
+    setup = await sidecar(max_responses=1)
+    setup.upstream.streams(*events(CLEAN), pause=0.002)
+    replies = await asyncio.gather(*(setup.post(STREAM) for _ in range(5)))
+    assert sorted(status for status, _, _ in replies) == [200, 503, 503, 503, 503]
+
+
+async def test_a_slow_client_slows_the_upstream_down(sidecar):
+    setup = await sidecar(rules=policy(Mode.OBSERVE))
+    chunk = next(iter(events({"thinking": "x" * 200_000, "answer": ""})))
+    piece = list(events({"thinking": "x" * 200_000, "answer": ""}))[1]
+    sent = 0
+
+    async def endless(request):
+        nonlocal sent
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(chunk)
+        for _ in range(400):
+            await response.write(piece)
+            sent += len(piece)
+        return response
+
+    setup.upstream.handler = endless
+    got = await setup.client.post(setup.url + "/v1/chat/completions", json=STREAM)
+    before = -1
+    while sent != before:  # until the buffers between the three are full
+        before = sent
+        await asyncio.sleep(1)
+    assert sent < 300 * len(piece)
+    got.close()
+
+
+async def test_a_refusal_repeats_no_words_of_what_it_withholds(sidecar):
+    setup = await sidecar(rules=policy(Mode.BUFFER))
+    body = reply(PLOTTING)
+    body |= {"id": "CANARY one two", "model": "CANARY three four"}
+    setup.upstream.replies(json.dumps(body).encode())
+    _, got, _ = await setup.post(ASK)
+    assert b"CANARY" not in got
+    assert b"content_filter" in got
+
+
+async def test_half_a_response_does_not_look_whole(sidecar):
+    setup = await sidecar(rules=policy(Mode.OBSERVE), upstream_timeout=0.2)
+    setup.upstream.streams(*list(events(CLEAN))[:30], hang=True)
+    with pytest.raises(aiohttp.ClientError):
+        await asyncio.wait_for(setup.post(STREAM), 20)
+
+
+async def test_observe_passes_what_it_cannot_read(sidecar):
+    setup = await sidecar(rules=policy(Mode.OBSERVE))
+    body = gzip.compress(b'{"a": 1}')
+    setup.upstream.replies(body, content_encoding="gzip")
+    _, got, headers = await setup.post(ASK)
+    assert got == body
+    assert headers["content-encoding"] == "gzip"
+    assert (await setup.verdict()).unscored
+
+
+async def test_a_compressed_request_arrives_readable(sidecar):
+    setup = await sidecar()
+    setup.upstream.replies(json.dumps(reply(CLEAN)).encode())
+    packed = gzip.compress(json.dumps(ASK).encode())
+    headers = {"content-encoding": "gzip", "content-type": "application/json"}
+    url = setup.url + "/v1/chat/completions"
+    async with setup.client.post(url, data=packed, headers=headers) as got:
+        assert got.status == 200
+    _, _, seen, body = setup.upstream.requests[0]
+    assert json.loads(body) == ASK
+    assert "Content-Encoding" not in seen
