@@ -22,7 +22,7 @@ against the part of the thinking that it shares most words with, and the thinkin
 probability is the highest of its steps, for all three checks.
 
 ## Training data
-| source | licence | records read for training |
+| source | licence | records for training, at most |
 |---|---|---|
 {sources}
 
