@@ -90,7 +90,7 @@ def normalise(text: str) -> Normalised:
 def _count_disguised(text: str) -> int:
     """Disguised characters: what honest text in another script or with emoji has is not counted."""
     honest = sum(len(m.group()) for m in _EMOJI_JOIN.finditer(text))
-    hidden = len(INVISIBLE.findall(text)) - min(honest, len(INVISIBLE.findall(text)))
+    hidden = max(0, len(INVISIBLE.findall(text)) - honest)
     lookalikes = sum(
         sum(1 for c in word if not c.isascii() and c.translate(_LOOKALIKES).isascii())
         for word in _WORD.findall(INVISIBLE.sub("", text))

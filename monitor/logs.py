@@ -1,5 +1,6 @@
 """Logging: one event is one JSON line on standard error, without text of traces or tracebacks."""
 
+import logging
 import sys
 from contextlib import suppress
 
@@ -17,8 +18,23 @@ def complain(event: str, **fields: str) -> None:
         _log.error(event, **fields)
 
 
+class _Libraries(logging.Handler):
+    """What libraries log, reduced to where and what: their messages and tracebacks may quote."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = record.exc_info[0] if record.exc_info else None
+        complain(
+            "library",
+            logger=record.name,
+            place=f"{record.module}:{record.lineno}",
+            error=kind.__name__ if kind else "",
+        )
+
+
 def configure() -> None:
-    """Send structlog events to standard error as JSON; newlines and controls come out escaped."""
+    """Send all events to standard error as JSON; newlines and controls come out escaped."""
+    if not any(isinstance(handler, _Libraries) for handler in logging.root.handlers):
+        logging.root.addHandler(_Libraries(logging.WARNING))
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

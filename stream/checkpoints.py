@@ -78,6 +78,6 @@ def attempt(notary: Notary) -> bool:
 
 
 def _pending(notary: Notary) -> int:
-    with suppress(StoreError):
+    with suppress(Exception):  # `attempt` says what is wrong, once a minute
         return notary.pending()
     return 0

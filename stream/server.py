@@ -97,7 +97,7 @@ class Server:
             metrics=engine.metrics.exposition,
         )
         config = uvicorn.Config(
-            app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2
+            app, log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=2
         )
         server = _Quiet(config)
         where = (self.addresses.dashboard_host, self.addresses.dashboard_port)

@@ -5,8 +5,9 @@ import json
 import re
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -91,7 +92,9 @@ class Fault:
     #: What the verdict gives as the reason; None when nothing is recorded.
     reason: str | None = None
     #: Whether a response that passes all the same is the whole response.
-    whole: bool = field(default=True)
+    whole: bool = True
+    #: Whether the client's connection ends as the upstream's did when the response passes.
+    breaks_off: bool = False
 
 
 def raising(error):
@@ -112,7 +115,7 @@ FAULTS = {
     ),
     "error-of-the-server": Fault(failing, status=500, reason=""),
     "bad-json": Fault(nonsense, reason="JSON", whole=False),
-    "half-a-response": Fault(half, reason="broke off", whole=False),
+    "half-a-response": Fault(half, reason="broke off", breaks_off=True),
     "classifier-raises": Fault(options=raising(InferenceError("x")), reason="classifier failed"),
     "classifier-crashes": Fault(options=raising(MemoryError()), reason="classifier failed"),
     "classifier-hangs": Fault(options=lambda: {"classifier": fake(delay=60)}, reason="deadline"),
@@ -143,7 +146,12 @@ async def test_a_fault_ends_as_the_policy_says(sidecar, name, unscored, streamin
     setup = await sidecar(rules=rules, **fault.options())
     fault.upstream(setup.upstream, streaming=streaming)
     ask = {"model": "m", "stream": streaming, "messages": []}
-    status, body, headers = await asyncio.wait_for(setup.post(ask), 2 * DEADLINE + GRACE)
+    asking = asyncio.wait_for(setup.post(ask), 2 * DEADLINE + GRACE)
+    if fault.breaks_off and unscored is Decision.ALLOW:
+        with pytest.raises(aiohttp.ClientPayloadError):  # half is not taken for a whole
+            await asking
+        return await recorded(setup, fault, unscored)
+    status, body, headers = await asking
     if fault.status:
         assert status in (fault.status, 504)  # a name may also be looked up for too long
         assert "message" in json.loads(body)["error"]
@@ -153,7 +161,7 @@ async def test_a_fault_ends_as_the_policy_says(sidecar, name, unscored, streamin
         assert body == (b"".join(STREAM) if streaming else BODY) if fault.whole else body
         early = headers["x-subtext-decision"] == "pending"  # they went out before the failure
         assert early or headers["x-subtext-failed-open"] == "true"
-    await recorded(setup, fault, unscored)
+    return await recorded(setup, fault, unscored)
 
 
 def refused(setup, body, *, streaming):
