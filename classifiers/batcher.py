@@ -1,8 +1,8 @@
 """One queue for all traces: rows of similar length run together, up to a budget of tokens.
 
 While a batch runs in its worker thread, what arrives waits; when it ends, the next batch takes the
-oldest row and the waiting rows closest to it in length. An idle batcher starts at once: there is no
-artificial delay.
+oldest row and the waiting rows closest to it in length, as long as padding stays small. An idle
+batcher starts at once: there is no artificial delay.
 """
 
 import asyncio
@@ -18,8 +18,13 @@ Result = TypeVar("Result")
 #: Runs one batch in the worker thread; returns one result per row, in order.
 Runner = Callable[[Sequence[Window]], Sequence[Result]]
 
-DEFAULT_BATCH_TOKENS: Final = 4096
+#: Tokens in a batch: what fits a CPU's caches runs fastest (`make bench`); a GPU takes more.
+CPU_BATCH_TOKENS: Final = 1024
+GPU_BATCH_TOKENS: Final = 16_384
 DEFAULT_QUEUE_TOKENS: Final = 262_144
+#: Up to this size a batch takes rows of any length; a larger one bears this share of padding.
+SMALL_BATCH_TOKENS: Final = 512
+MAX_PADDING: Final = 0.12
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,7 +62,7 @@ class Batcher(Generic[Result]):
     runner: Runner[Result]
     #: Where batches run; one thread shared by all models keeps them from fighting over cores.
     thread: ThreadPoolExecutor
-    batch_tokens: int = DEFAULT_BATCH_TOKENS
+    batch_tokens: int = CPU_BATCH_TOKENS
     queue_tokens: int = DEFAULT_QUEUE_TOKENS
     counters: Counters = field(default_factory=Counters)
     _waiting: list[_Row[Result]] = field(default_factory=list)
@@ -172,18 +177,26 @@ class Batcher(Generic[Result]):
 
 
 def _neighbours(lengths: Sequence[int], budget: int) -> list[int]:
-    """Indices of a batch: index 0 (the oldest) and those nearest in length that fit the budget."""
+    """Indices of a batch: index 0 (the oldest) and those nearest in length, while it pays.
+
+    It grows up to `budget` tokens, but beyond `SMALL_BATCH_TOKENS` only while padding is a small
+    share of it: two batches cost less than one that is padded.
+    """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     low = high = order.index(0)
+    tokens = lengths[0]
     while True:
         shorter = lengths[order[low]] - lengths[order[low - 1]] if low > 0 else None
         longer = lengths[order[high + 1]] - lengths[order[high]] if high + 1 < len(order) else None
         if shorter is None and longer is None:
             break
         down = longer is None or (shorter is not None and shorter <= longer)
-        widest = lengths[order[high if down else high + 1]]
-        if widest * (high - low + 2) > budget:
+        added = lengths[order[low - 1 if down else high + 1]]
+        padded = max(added, lengths[order[high]]) * (high - low + 2)
+        wasted = padded - tokens - added
+        if padded > budget or (padded > SMALL_BATCH_TOKENS and wasted > MAX_PADDING * padded):
             break
+        tokens += added
         low, high = (low - 1, high) if down else (low, high + 1)
     return sorted(order[low : high + 1])
 

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from classifiers.artefact import PAIR_MODEL, STEP_MODEL, TOKENISER, Artefact, Platt, load
-from classifiers.batcher import Batcher, Counters
+from classifiers.batcher import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, Batcher, Counters
 from classifiers.head import TraceHead, load_weights, sigmoid
 from classifiers.port import Check, Pair, Thresholds, Vector
 from classifiers.sessions import PairRunner, StepRunner, open_session
@@ -25,8 +25,9 @@ class OnnxClassifier:
         self._tokeniser = Tokeniser(artefact.file(TOKENISER))
         self._weights = load_weights(artefact)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="classifier")
-        self._steps: Batcher[Vector] = Batcher(runner=steps, thread=self._thread)
-        self._pairs: Batcher[float] = Batcher(runner=pairs, thread=self._thread)
+        size = GPU_BATCH_TOKENS if steps.on_gpu else CPU_BATCH_TOKENS
+        self._steps: Batcher[Vector] = Batcher(runner=steps, thread=self._thread, batch_tokens=size)
+        self._pairs: Batcher[float] = Batcher(runner=pairs, thread=self._thread, batch_tokens=size)
 
     @classmethod
     def load(

@@ -51,6 +51,11 @@ class StepRunner:
     def __init__(self, session: InferenceSession) -> None:
         self._session = session
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the model runs on a GPU."""
+        return bool(self._session.get_providers()[0] != "CPUExecutionProvider")
+
     def __call__(self, windows: Sequence[Window]) -> list[Vector]:
         """Run one batch."""
         ids, mask = pad([w.ids for w in windows])

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from classifiers.batcher import Batcher
+from classifiers.batcher import MAX_PADDING, Batcher
 from classifiers.errors import InferenceError, Overloaded
 from classifiers.tokenise import Window
 
@@ -74,6 +74,21 @@ async def test_a_batch_stays_within_its_budget_after_padding(batcher_of):
     await batcher_of(runner, batch_tokens=64).run(rows(*range(1, 31)))
     assert all(len(b) * max(b) <= 64 or len(b) == 1 for b in runner.batches)
     assert sorted(n for b in runner.batches for n in b) == list(range(1, 31))
+
+
+async def test_rows_of_other_lengths_wait_rather_than_be_padded(batcher_of):
+    runner = Recorder()
+    lengths = [16, 128] * 40
+    await batcher_of(runner, batch_tokens=8192).run(rows(*lengths))
+    padded = sum(len(b) * max(b) for b in runner.batches)
+    assert padded <= sum(lengths) / (1 - MAX_PADDING)
+    assert len(runner.batches) <= 4
+
+
+async def test_small_batches_mix_lengths(batcher_of):
+    runner = Recorder()
+    await batcher_of(runner).run(rows(100, 3, 50))
+    assert len(runner.batches) == 1
 
 
 async def test_a_row_longer_than_the_budget_still_runs(batcher_of):
