@@ -92,7 +92,7 @@ def _verdict(console: Console, verdict_id: str, windows: Windows) -> Response:
             "stored": stored,
             "row": stored.row,
             "document": stored.document,
-            "view": trace_view(stored, console.thresholds, windows.first),
+            "view": trace_view(stored, console.policy().top.thresholds, windows.first),
             "older": older(console.store, filters, stored.row.seq),
             "newer": newer(console.store, filters, stored.row.seq),
         },
