@@ -33,7 +33,8 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     """Build the reviewers' console and the API.
 
     Nobody logs in: serve it on a loopback address, or behind something that knows its users.
-    `policy` is the one in force now. `allowed_hosts` are the names it answers for. `try_line` is a command that sends a first trace. `metrics` gives Prometheus text.
+    `policy` is the one in force now. `allowed_hosts` are the names it answers for. `try_line` is a
+    command that sends a first trace. `metrics` gives Prometheus text.
     """
     console = Console(
         store=store,

@@ -75,16 +75,13 @@ def _changed(policy: Policy, table: Mapping[str, Any]) -> Policy:
 
 
 def _said(values: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `values` that a table of the file names."""
-    said = {key: value for key, value in values.items() if key in table}
-    if "thresholds" in said:
-        given = {c: v for c, v in said["thresholds"].items() if table["thresholds"].get(c)}
-        said["thresholds"] = {
-            check: {
-                key: value for key, value in limits.items() if key in table["thresholds"][check]
-            }
-            for check, limits in given.items()
-        }
+    """Those of `values` that a table of the file names, and of tables in it likewise."""
+    said: dict[str, Any] = {}
+    for key in [key for key in values if key in table]:
+        value = values[key]
+        inner = _said(value, table[key]) if isinstance(value, dict) else value
+        if inner != {}:
+            said[key] = inner
     return said
 
 
