@@ -115,7 +115,9 @@ def test_one_mode_can_be_set_for_the_whole_file():
 
 
 def test_a_rule_that_says_nothing_is_an_exception_to_later_ones():
-    text = '[[rules]]\nname="a"\nwhen.tenant="x"\n[[rules]]\nname="b"\nwhen.tenant="?*"\nmode="buffer"'
+    text = (
+        '[[rules]]\nname="a"\nwhen.tenant="x"\n[[rules]]\nname="b"\nwhen.tenant="?*"\nmode="buffer"'
+    )
     assert held(text, tenant="x").mode is Mode.HOLD
     assert held(text, tenant="y").mode is Mode.BUFFER
 
@@ -193,7 +195,9 @@ def test_a_rule_that_another_covers_matches_nothing_more(wide, narrow, one):
     st.lists(
         st.tuples(
             st.text(alphabet="ab*", min_size=1, max_size=3),
-            st.sampled_from(["", 'mode = "observe"', 'refusal = "\\"é"', "deadline_seconds = 0.25"]),
+            st.sampled_from(
+                ["", 'mode = "observe"', 'refusal = "\\"é"', "deadline_seconds = 0.25"]
+            ),
             st.sampled_from(["", "flag = 0.2", "block = 0.95", "flag = 0.95"]),
         ),
         max_size=4,
