@@ -279,7 +279,8 @@ async def _forward(request: web.Request, body: bytes) -> aiohttp.ClientResponse:
 def _origin(request: web.Request, asked: Request) -> Trace:
     engine, settings = request.app[_ENGINE], request.app[_SETTINGS]
     tenant = headers.label(request.headers, settings.tenant_header) or settings.tenant
-    conversation = headers.label(request.headers, settings.conversation_header)
+    named = headers.label(request.headers, settings.conversation_header)
+    conversation = named or asked.conversation_id
     if not conversation and asked.previous_response_id:
         known = request.app[_CONVERSATIONS]
         conversation = known.continued(tenant, asked.previous_response_id)
@@ -291,7 +292,7 @@ def _origin(request: web.Request, asked: Request) -> Trace:
         requested_model=asked.model,
         route=request.path,
         tenant=tenant,
-        conversation_id=conversation or asked.conversation_id,
+        conversation_id=conversation,
     )
 
 

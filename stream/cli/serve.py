@@ -82,7 +82,7 @@ def serve(
         str,
         typer.Option(
             envvar="SUBTEXT_CONVERSATION_HEADER",
-            help="Header that names the conversation, for requests that do not say it themselves.",
+            help="Header that names the conversation, before what the request itself says.",
         ),
     ] = "",
     model: ModelDir = None,

@@ -65,6 +65,7 @@ async def test_a_configured_header_names_the_conversation(sidecar):
     assert await turn(setup, response("r1"), body, **{"x-conversation": "ours"}) == "ours"
     assert await turn(setup, response("r2"), body) == "theirs"
     assert await turn(setup, response("r3"), {"previous_response_id": "r1"}) == "ours"
+    assert await turn(setup, response("r4"), {"previous_response_id": "r1", **body}) == "theirs"
 
 
 async def test_a_header_that_is_not_configured_names_nothing(sidecar):

@@ -1,5 +1,8 @@
 """A policy file has rules; the first that matches decides, and none stands there in vain."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -216,6 +219,14 @@ def test_what_is_shown_reads_back_as_the_same_rules(given_rules):
     again = parse(to_toml(book), THRESHOLDS)
     assert again == book
     assert again.version == book.version
+
+
+def test_the_example_of_the_documentation_can_be_obeyed():
+    text = (Path(__file__).parents[2] / "docs" / "policy.md").read_text(encoding="utf-8")
+    example = re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1]
+    found = held(example, tenant="tutor-7", route="/v1/chat/completions")
+    assert (found.rule, found.mode) == ("children's tutor", Mode.BUFFER)
+    assert held(example, requested_model="gpt-oss-20b").mode is Mode.OBSERVE
 
 
 def test_a_file_without_rules_resolves_to_its_top():
