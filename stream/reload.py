@@ -125,10 +125,10 @@ class Follower:
 
 @asynccontextmanager
 async def following(
-    source: PolicySource, engine: Engine, records: PolicyRecords
+    source: PolicySource | None, engine: Engine, records: PolicyRecords
 ) -> AsyncIterator[None]:
     """Follow the file in the background, and look at once on SIGHUP; without a file, do neither."""
-    if source.file is None:
+    if source is None or source.file is None:
         yield
         return
     asked, loop = asyncio.Event(), asyncio.get_running_loop()

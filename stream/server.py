@@ -46,14 +46,14 @@ class Server:
 
     classifier: Classifier
     store: Store
-    #: Where the policy comes from and is followed to.
-    source: PolicySource
-    #: What it said at the start.
+    #: The policy at the start.
     policy: Rulebook
     settings: proxy.Settings
     addresses: Addresses
     #: Signs checkpoints of the record; without one, nobody does.
     notary: Notary | None = None
+    #: Where the policy is followed to; None keeps the one of the start.
+    source: PolicySource | None = None
     #: How the sidecar shows itself to clients; None serves plain HTTP.
     tls: ssl.SSLContext | None = None
     demo: bool = False
