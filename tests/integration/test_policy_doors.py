@@ -1,9 +1,11 @@
 """Every door finds the same rule for the same response, and the verdict says which."""
 
+import asyncio
 import json
 
 import httpx2 as httpx
 import pytest
+from aiohttp import web
 from typer.testing import CliRunner
 
 from dashboard.app import create_app
@@ -148,23 +150,32 @@ async def test_a_tenant_in_odd_bytes_is_recorded_without_them(sidecar):
     assert setup.record.verdicts[0][1].tenant == "é" * 256
 
 
+STRICT = 'refusal = "The new one."\n[thresholds.deception]\nflag = 0.1\nblock = 0.2'
+
+
 async def test_a_response_under_way_keeps_the_policy_that_it_began_with(sidecar):
-    setup = await sidecar(rules=BOOK)
-    strict = parse(
-        'refusal = "The new one."\n[thresholds.deception]\nflag=0.1\nblock=0.2', THRESHOLDS
-    )
+    setup, edited = await sidecar(rules=BOOK), asyncio.Event()
     chunks = list(events(HINTING))
-    setup.upstream.streams(*chunks, pause=0.002)
-    url = setup.url + CHAT
-    async with setup.client.post(url, json={"stream": True}) as got:
+
+    async def answer(request):
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(chunks[0])
+        await edited.wait()
+        for chunk in chunks[1:]:
+            await response.write(chunk)
+        return response
+
+    setup.upstream.handler = answer
+    async with setup.client.post(setup.url + CHAT, json={"stream": True}) as got:
         first = await got.content.readany()
-        setup.engine.policy = strict
-        rest = await got.read()
-    assert first + rest == b"".join(chunks)
+        setup.engine.policy = parse(STRICT, THRESHOLDS)
+        edited.set()
+        assert first + await got.read() == b"".join(chunks)
     assert (await setup.verdict()).versions.policy == BOOK.version
     _, body, _ = await setup.post({"stream": True})
     assert b"The new one." in body
-    assert setup.record.verdicts[1][0].versions.policy == strict.version
+    assert setup.record.verdicts[1][0].versions.policy == setup.engine.policy.version
 
 
 async def test_a_record_from_before_there_were_rules_can_be_read():
