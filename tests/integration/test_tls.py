@@ -9,8 +9,9 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner
 
-from stream import proxy, tls
+from stream import proxy, replay, tls
 from stream.cli import app
+from stream.probe import Probe, ProbeError
 from stream.replay import reply
 from stream.server import listening
 from tests.support import engine
@@ -18,6 +19,7 @@ from tests.unit.data_certificates import Authority, pem
 
 CHAT = "/v1/chat/completions"
 CLEAN = {"thinking": "So.", "answer": "Fine."}
+RECORD = {"prompt": "", **CLEAN}
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +116,16 @@ def test_certificate_and_key_may_share_a_file(tmp_path, server):
 
 def test_old_versions_of_tls_are_not_spoken(server):
     assert tls.serving(*server, None).minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+async def test_doctor_asks_over_tls_too(ours, server):
+    async with listening(
+        replay.create_app([RECORD], pace=0), "127.0.0.1", 0, tls=tls.serving(*server, None)
+    ) as address:
+        probe = Probe(upstream=address, tls=tls.asking(ours.file, None, None))
+        assert (await probe.run()).trace.thinking == "So."
+        with pytest.raises(ProbeError, match="Certificate"):
+            await Probe(upstream=address).run()
 
 
 @pytest.fixture
