@@ -28,6 +28,8 @@ class Filters(BaseModel):
     decision: Annotated[Literal["allow", "flag", "block"] | None, _Unset] = None
     unscored: Annotated[bool | None, _Unset] = None
     model: Annotated[str | None, _Unset] = Field(default=None, max_length=300)
+    tenant: Annotated[str | None, _Unset] = Field(default=None, max_length=300)
+    conversation: Annotated[str | None, _Unset] = Field(default=None, max_length=300)
     check: Annotated[Check | None, _Unset] = None
     min_probability: Annotated[float | None, _Unset] = Field(default=None, ge=0, le=1)
     before: Annotated[int | None, _Unset] = Field(default=None, ge=0, le=_MAX_SEQ)
@@ -54,6 +56,8 @@ class Filters(BaseModel):
             check=self.check,
             min_probability=self.threshold,
             model=self.model,
+            tenant=self.tenant,
+            conversation_id=self.conversation,
         )
 
     def link(self, path: str, **changes: object) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from classifiers.port import Check, Thresholds
+from monitor.rulebook import Rulebook
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.types import Trace, Verdict
 
@@ -42,11 +42,11 @@ class Console:
 
     store: Records
     judge: Judge
-    policy_version: str
+    #: The policy in force now; it may change while the dashboard runs.
+    policy: Callable[[], Rulebook]
     #: What must work before traffic may come, by name.
     ready: Callable[[], Mapping[str, bool]]
     #: A command that sends a first trace, shown while there is nothing else to show.
     try_line: str
-    thresholds: Mapping[Check, Thresholds]
     #: All metrics in the text format of Prometheus.
     metrics: Callable[[], bytes] = bytes

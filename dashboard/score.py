@@ -35,6 +35,9 @@ class TraceIn(BaseModel):
     tool_calls: list[Any] | None = None
     parts: Annotated[list[PartIn] | None, WithJsonSchema(_PARTS)] = None
     model: _Label | None = None
+    #: These two and the tenant choose the rule of the policy.
+    requested_model: _Label | None = None
+    route: Annotated[str | None, Field(max_length=8192)] = None
     tenant: _Label | None = None
     conversation_id: _Label | None = None
     choice: Annotated[int | None, Field(ge=0, le=10_000)] = None

@@ -13,6 +13,7 @@ from monitor.clock import Surroundings
 from monitor.logs import complain
 from monitor.metrics import Metrics
 from monitor.policy import Policy, decide
+from monitor.rulebook import Rulebook
 from monitor.scoring import Scorer
 from monitor.steps import Stepper
 from monitor.tally import Tally
@@ -38,34 +39,37 @@ class Live:
     on_progress: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Engine:
     """What all sessions share. `record` must have made a verdict durable when it returns."""
 
     classifier: Classifier
-    policy: Policy
+    #: For responses that begin from now on, so it may be replaced; sessions keep what they got.
+    policy: Rulebook
     record: Recorder
     world: Surroundings = field(default_factory=Surroundings)
     metrics: Metrics = field(default_factory=Metrics)
     #: Keeps bulk scoring from queueing up in front of responses that somebody waits for.
     _stored: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
 
-    @property
-    def versions(self) -> Versions:
-        """What produces this engine's verdicts."""
+    def versions(self, policy: Policy) -> Versions:
+        """What produces this engine's verdicts under `policy`."""
         return Versions(
             subtext=version("subtext"),
             model=self.classifier.identity.model,
             calibration=self.classifier.identity.calibration,
-            policy=self.policy.version,
+            policy=policy.version,
         )
 
-    def open(self, origin: Trace, *, live: Live | None = None) -> "Session":
+    def open(
+        self, origin: Trace, *, live: Live | None = None, policy: Policy | None = None
+    ) -> "Session":
         """Begin to judge a response; `origin` says whose it is and what was asked, without parts.
 
         Without `live` nobody waits behind the text, so the policy's deadline does not apply.
+        `policy` is what was resolved for the response already, where it was.
         """
-        return Session(self, origin, live)
+        return Session(self, origin, live, policy or self.policy.resolve(origin))
 
     async def judge(self, trace: Trace) -> Verdict:
         """Judge and record a complete trace, in its turn: the same session, fed at once."""
@@ -93,15 +97,16 @@ def _slices(trace: Trace) -> Iterator[Delta]:
 class Session:
     """One choice of one response under judgement."""
 
-    def __init__(self, engine: Engine, origin: Trace, live: Live | None) -> None:
+    def __init__(self, engine: Engine, origin: Trace, live: Live | None, policy: Policy) -> None:
         self.verdict_id = live.verdict_id if live else engine.world.new_id()
         #: Code points that are judged, in the order in which they were fed.
         self.judged = 0
         self._engine = engine
         self._origin = origin
         self._live = live
+        self._policy = policy
         self._stepper = Stepper()
-        self._tally = Tally(engine.policy)
+        self._tally = Tally(policy)
         self._waiting: deque[tuple[float, Step]] = deque()
         self._changed = asyncio.Event()
         self._ended = False
@@ -113,7 +118,7 @@ class Session:
     @property
     def decision(self) -> Decision:
         """The highest decision that the text so far calls for."""
-        failed = Decision.ALLOW if self.failure is None else self._engine.policy.unscored
+        failed = Decision.ALLOW if self.failure is None else self._policy.unscored
         return max(self._tally.reached, failed)
 
     @property
@@ -208,7 +213,7 @@ class Session:
         if not self._live:
             return None
         waited = self._engine.world.monotonic() - since
-        return max(0.0, self._engine.policy.deadline_seconds - waited)
+        return max(0.0, self._policy.deadline_seconds - waited)
 
     def _fail(self, reason: str) -> None:
         self._tally.fail(reason)
@@ -222,16 +227,18 @@ class Session:
 
     def _verdict(self) -> Verdict:
         engine = self._engine
-        ruling = decide(engine.policy, assessments := self._tally.assessments())
+        ruling = decide(self._policy, assessments := self._tally.assessments())
         total = engine.world.monotonic() - self._started
         return Verdict(
             verdict_id=self.verdict_id,
             trace_id=self._origin.trace_id,
             decision=max(ruling.decision, self._tally.reached),
-            mode=engine.policy.mode,
+            mode=self._policy.mode,
+            policy_rule=self._policy.rule,
+            thresholds=self._policy.thresholds,
             assessments=assessments,
             steps=tuple(self._tally.steps),
-            versions=engine.versions,
+            versions=engine.versions(self._policy),
             created_at=engine.world.now(),
             timings_ms={"scoring": self._scoring_seconds * 1000, "total": total * 1000},
             failed_open=self._opened
@@ -245,9 +252,7 @@ class Session:
         """
         trace = replace(self._origin, parts=self._stepper.parts(), problem=problem)
         try:
-            async with asyncio.timeout(
-                self._engine.policy.deadline_seconds if self._live else None
-            ):
+            async with asyncio.timeout(self._policy.deadline_seconds if self._live else None):
                 await self._engine.record(verdict, trace)
         except Exception as error:  # noqa: BLE001 -- an unrecorded verdict must never pass for one
             name = type(error).__name__
@@ -259,7 +264,7 @@ class Session:
 
     def _unrecorded(self, verdict: Verdict) -> Verdict:
         self._tally.fail("the verdict could not be recorded")
-        decision = max(verdict.decision, self._engine.policy.unscored)
+        decision = max(verdict.decision, self._policy.unscored)
         return replace(
             verdict,
             assessments=self._tally.assessments(),

@@ -19,6 +19,9 @@ _SCORING: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 
 #: Seconds: a short answer up to a long chain of thought.
 _TOTAL: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60, 120, 300, 600)
 
+#: What becomes of an edit of the policy file.
+RELOADS: Final = ("adopted", "refused", "not_recorded")
+
 
 @runtime_checkable
 class Counted(Protocol):
@@ -57,6 +60,9 @@ class Metrics:
         )
         self.unreachable = self._counter(
             "subtext_upstream_unreachable", "Requests that the upstream never began to answer."
+        )
+        self.policy_reloads = self._counter(
+            "subtext_policy_reloads", "Edits of the policy file, by what became of them.", "outcome"
         )
         self.scoring_seconds = Histogram(
             "subtext_scoring_seconds",
@@ -103,6 +109,8 @@ class Metrics:
 
     def _begin_at_zero(self) -> None:
         """Create every combination of labels, so that rates work from the first event on."""
+        for outcome in RELOADS:
+            self.policy_reloads.labels(outcome)
         for decision in Decision:
             self.unscored.labels(decision.name.lower())
             for mode in Mode:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum, StrEnum
 from itertools import groupby
 
-from classifiers.port import Check, Role
+from classifiers.port import Check, Role, Thresholds
 
 __all__ = [
     "Assessment",
@@ -109,6 +109,10 @@ class Trace:
     prompt: str = ""
     #: The model's name as the server reports it.
     model: str = ""
+    #: The model that the request asked for; policies go by it.
+    requested_model: str = ""
+    #: Path of the request; "" where there was none.
+    route: str = ""
     tenant: str = ""
     #: Groups the turns of a conversation for a reviewer.
     conversation_id: str = ""
@@ -216,6 +220,10 @@ class Verdict:
     timings_ms: Mapping[str, float]
     #: True when the policy let a response pass that could not be judged.
     failed_open: bool = False
+    #: The rule of the policy that held; "" where none matched and its top did.
+    policy_rule: str = ""
+    #: From which probability each check flagged and blocked.
+    thresholds: Mapping[Check, Thresholds] = field(default_factory=dict)
 
     @property
     def disguised(self) -> int:

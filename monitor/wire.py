@@ -3,7 +3,7 @@
 from typing import Any
 
 from classifiers.port import Check
-from monitor.types import Status, StepScores, Verdict
+from monitor.types import Assessment, Status, StepScores, Verdict
 
 #: What a caller should do, in words, by decision name.
 RECOMMENDATION = {
@@ -30,14 +30,8 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "unscored": verdict.unscored,
         "failed_open": verdict.failed_open,
         "mode": verdict.mode.value,
-        "checks": {
-            a.check.value: {
-                "status": a.status.value,
-                "probability": _rounded(a.probability),
-                "reason": a.reason,
-            }
-            for a in verdict.assessments
-        },
+        "policy_rule": verdict.policy_rule or None,
+        "checks": {a.check.value: _check_json(verdict, a) for a in verdict.assessments},
         "evidence": [
             {
                 "check": a.check.value,
@@ -59,6 +53,17 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
             "policy": verdict.versions.policy,
         },
         "timings_ms": {k: round(v, 3) for k, v in verdict.timings_ms.items()},
+    }
+
+
+def _check_json(verdict: Verdict, assessment: Assessment) -> dict[str, Any]:
+    limits = verdict.thresholds.get(assessment.check)
+    return {
+        "status": assessment.status.value,
+        "probability": _rounded(assessment.probability),
+        "reason": assessment.reason,
+        "flags_from": limits.flag if limits else None,
+        "blocks_from": limits.block if limits else None,
     }
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from multidict import CIMultiDict
 
+from monitor.dialects import clean
+
 #: RFC 9110 section 7.6.1: they concern one connection only.
 HOP_BY_HOP = frozenset(
     {
@@ -22,6 +24,8 @@ HOP_BY_HOP = frozenset(
 #: able to read what comes back.
 _REPLACED = frozenset({"host", "content-length", "content-encoding", "accept-encoding", "expect"})
 PREFIX = "x-subtext-"
+#: Characters of a name that a request gives itself.
+MAX_LABEL = 256
 
 
 def to_upstream(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> CIMultiDict[str]:
@@ -37,6 +41,17 @@ def to_client(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> CIMulti
     for name in [n for n in kept if n.lower().startswith(PREFIX)]:
         kept.popall(name, None)
     return kept
+
+
+def label(headers: Mapping[str, str], name: str) -> str:
+    """The value of the header `name`, cut to what a record holds; "" for no name or no header."""
+    return clean(headers.get(name, ""))[:MAX_LABEL].strip() if name else ""
+
+
+def repeated(headers: Mapping[str, str], names: Iterable[str]) -> str | None:
+    """One of `names` that stands there more than once: nobody knows which of them counts."""
+    every = CIMultiDict(headers)
+    return next((name for name in names if len(every.getall(name, ())) > 1), None)
 
 
 def _without_hops(headers: CIMultiDict[str], also: frozenset[str]) -> CIMultiDict[str]:

@@ -17,7 +17,7 @@ class PlainReader:
 
     def __init__(self, inner: Reader, *, is_text: bool) -> None:
         """`inner` reads JSON; `is_text` says that the server calls the body plain text."""
-        self.model = ""
+        self.model = self.response_id = ""
         self._inner = inner
         self._is_text = is_text
         self._body = bytearray()
@@ -50,7 +50,7 @@ class OpaqueReader:
 
     def __init__(self, inner: Reader, problem: str) -> None:
         """`inner` knows how to refuse."""
-        self.model = ""
+        self.model = self.response_id = ""
         self._inner = inner
         self._problem = problem
 

@@ -1,5 +1,6 @@
 """Asks a server one small question and looks at how its answer is made."""
 
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ class Finding:
     dialect: str
     #: Whether it came as an event stream.
     streamed: bool
+    #: The model that was asked, and the one that answered.
+    asked: str = ""
     model: str = ""
     #: Seconds until the first text, and until the end.
     first_text: float | None = None
@@ -54,6 +57,8 @@ class Finding:
             parts=parts,
             prompt=QUESTION,
             model=self.model,
+            requested_model=self.asked,
+            route=URL(self.url).path,
             problem=self.problem,
         )
 
@@ -84,13 +89,19 @@ class Probe:
     key: str = field(default="", repr=False)
     #: The chat template opens the thinking itself.
     starts_in_thinking: bool = False
+    #: How the server's certificate is checked, and what is shown to it; None: as the system does.
+    tls: ssl.SSLContext | None = None
     timeout: float = 120.0
 
     async def run(self) -> Finding:
         """Ask; raises ProbeError when there is no answer to look at."""
         timeout = aiohttp.ClientTimeout(total=self.timeout, sock_connect=10)
         try:
-            async with aiohttp.ClientSession(timeout=timeout, headers=self._headers()) as client:
+            async with aiohttp.ClientSession(
+                timeout=timeout,
+                headers=self._headers(),
+                connector=aiohttp.TCPConnector(ssl=self.tls or True),
+            ) as client:
                 return await self._ask(client, self.model or await self._listed(client))
         except TimeoutError as error:
             raise ProbeError(f"{self.upstream} did not answer in time.") from error
@@ -120,13 +131,15 @@ class Probe:
                     continue
                 if reply.status != 200:
                     raise ProbeError(f"{url} answered with status {reply.status}.")
-                return await self._look(reply, dialect, began)
+                return await self._look(reply, dialect, began, model)
         raise ProbeError(f"{self.upstream} has none of {', '.join(PATHS)}.")
 
-    async def _look(self, reply: aiohttp.ClientResponse, dialect: Dialect, began: float) -> Finding:
+    async def _look(
+        self, reply: aiohttp.ClientResponse, dialect: Dialect, began: float, asked: str
+    ) -> Finding:
         streamed = reply.content_type == "text/event-stream"
         reader = dialect.reader(streaming=streamed, starts_in_thinking=self.starts_in_thinking)
-        finding = Finding(url=str(reply.url), dialect=dialect.name, streamed=streamed)
+        finding = Finding(url=str(reply.url), dialect=dialect.name, streamed=streamed, asked=asked)
         async for frame in _frames(reply, reader):
             finding.take(frame, time.monotonic() - began)
         finding.total, finding.model = time.monotonic() - began, reader.model

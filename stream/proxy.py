@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from monitor.dialects import Dialect, Reader, Request
 from monitor.engine import Engine
 from monitor.types import Mode, Trace
 from stream import headers
+from stream.conversations import Conversations
 from stream.plain import OpaqueReader, PlainReader
 from stream.relay import Relay, UpstreamBroke
 from stream.routes import dialect_of, is_known
@@ -36,6 +38,12 @@ class Settings:
     #: Responses under judgement at once; more are refused with 503.
     max_responses: int = 256
     tenant: str = ""
+    #: Header that names the tenant instead, and one that names the conversation. Whoever sends
+    #: them is believed, so something in front of the sidecar must set them; "" heeds none.
+    tenant_header: str = ""
+    conversation_header: str = ""
+    #: How the upstream's certificate is checked, and what is shown to it; None: as the system does.
+    upstream_tls: ssl.SSLContext | None = None
     #: The chat template opens the thinking itself, so plain text is thinking until `</think>`.
     starts_in_thinking: bool = False
 
@@ -44,6 +52,7 @@ _ENGINE = web.AppKey("engine", Engine)
 _SETTINGS = web.AppKey("settings", Settings)
 _CLIENT = web.AppKey("client", aiohttp.ClientSession)
 _SLOTS = web.AppKey("slots", Slots)
+_CONVERSATIONS = web.AppKey("conversations", Conversations)
 #: Seconds that running responses get at shutdown before they are cut off.
 DRAIN_SECONDS = 5.0
 
@@ -52,6 +61,7 @@ def create_app(engine: Engine, settings: Settings) -> web.Application:
     """The sidecar as an aiohttp application; run it with `handler_cancellation=True`."""
     app = web.Application(client_max_size=settings.max_request_bytes)
     app[_ENGINE], app[_SETTINGS], app[_SLOTS] = engine, settings, Slots()
+    app[_CONVERSATIONS] = Conversations()
     app.cleanup_ctx.append(_client)
     app.on_shutdown.append(_drain)
     app.router.add_route("*", "/{path:.*}", _handle)
@@ -65,7 +75,7 @@ async def _client(app: web.Application) -> AsyncIterator[None]:
         connect=settings.connect_timeout,  # looking the name up included
         sock_read=settings.upstream_timeout,
     )
-    connector = aiohttp.TCPConnector(limit=0)
+    connector = aiohttp.TCPConnector(limit=0, ssl=settings.upstream_tls or True)
     app[_CLIENT] = aiohttp.ClientSession(
         connector=connector,
         timeout=timeout,
@@ -84,7 +94,8 @@ async def _drain(app: web.Application) -> None:
     for relay in slots.tasks.values():
         relay.client_left()
     if slots.tasks:
-        await asyncio.wait(slots.tasks, timeout=2 * app[_ENGINE].policy.deadline_seconds)
+        deadline = max(relay.policy.deadline_seconds for relay in slots.tasks.values())
+        await asyncio.wait(slots.tasks, timeout=2 * deadline)
 
 
 async def _handle(request: web.Request) -> web.StreamResponse:
@@ -93,6 +104,8 @@ async def _handle(request: web.Request) -> web.StreamResponse:
     dialect = dialect_of(request.method, request.path)
     if dialect is None:
         return await _pass_through(request, await request.read())
+    if twice := headers.repeated(request.headers, _named(request.app[_SETTINGS])):
+        return _error(400, f"The header {twice} must not be sent twice.")
     slots = request.app[_SLOTS]
     if slots.taken >= request.app[_SETTINGS].max_responses:
         request.app[_ENGINE].metrics.overloaded.inc()
@@ -128,6 +141,9 @@ async def _relay_judged(
         return await _send(request, reply, relay)
     finally:
         relay.client_left()
+        request.app[_CONVERSATIONS].remember(
+            origin.tenant, reader.response_id, origin.conversation_id
+        )
 
 
 def _reader(request: web.Request, reply: aiohttp.ClientResponse, dialect: Dialect) -> Reader:
@@ -171,7 +187,7 @@ def _abort(request: web.Request) -> None:
 def _response(
     request: web.Request, reply: aiohttp.ClientResponse, relay: Relay
 ) -> web.StreamResponse:
-    mode = request.app[_ENGINE].policy.mode
+    mode = relay.policy.mode
     kept = headers.to_client(reply.headers)
     if mode is not Mode.OBSERVE:
         kept.popall("content-length", None)  # a refusal has another length
@@ -261,15 +277,27 @@ async def _forward(request: web.Request, body: bytes) -> aiohttp.ClientResponse:
 
 
 def _origin(request: web.Request, asked: Request) -> Trace:
-    engine = request.app[_ENGINE]
+    engine, settings = request.app[_ENGINE], request.app[_SETTINGS]
+    tenant = headers.label(request.headers, settings.tenant_header) or settings.tenant
+    named = headers.label(request.headers, settings.conversation_header)
+    conversation = named or asked.conversation_id
+    if not conversation and asked.previous_response_id:
+        known = request.app[_CONVERSATIONS]
+        conversation = known.continued(tenant, asked.previous_response_id)
     return Trace(
         trace_id=request.headers.get("x-request-id", "")[:200] or engine.world.new_id(),
         parts=(),
         prompt=asked.prompt,
         model=asked.model,
-        tenant=request.app[_SETTINGS].tenant,
-        conversation_id=asked.conversation_id,
+        requested_model=asked.model,
+        route=request.path,
+        tenant=tenant,
+        conversation_id=conversation,
     )
+
+
+def _named(settings: Settings) -> tuple[str, ...]:
+    return tuple(filter(None, (settings.tenant_header, settings.conversation_header)))
 
 
 def _error(status: int, message: str, extra: dict[str, str] | None = None) -> web.Response:

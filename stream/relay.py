@@ -47,14 +47,16 @@ class Relay:
     """One response. `run` reads the upstream and concludes; `output` yields what may go out."""
 
     def __init__(self, engine: Engine, origin: Trace, reader: Reader, *, streaming: bool) -> None:
-        mode = engine.policy.mode
+        #: What holds for this response from its beginning to its end.
+        self.policy = engine.policy.resolve(origin)
         #: Known from the start; names the verdict of the first choice.
         self.verdict_id = engine.world.new_id()
         self.conclusion: Conclusion | None = None
         self._engine = engine
         self._origin = origin
         self._reader = reader
-        self._gate = Gate(Mode.BUFFER if mode is Mode.HOLD and not streaming else mode)
+        whole = self.policy.mode is Mode.HOLD and not streaming
+        self._gate = Gate(Mode.BUFFER if whole else self.policy.mode)
         self._sessions: dict[int, Session] = {}
         self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._problem: str | None = None
@@ -164,9 +166,13 @@ class Relay:
         if choice not in self._sessions:
             suffix = f"-{choice}" if self._sessions else ""
             live = Live(verdict_id=self.verdict_id + suffix, on_progress=self._on_progress)
-            model = self._reader.model or self._origin.model
-            origin = replace(self._origin, choice=choice, model=model)
-            self._sessions[choice] = self._engine.open(origin, live=live)
+            origin = replace(
+                self._origin,
+                choice=choice,
+                model=self._reader.model or self._origin.model,
+                conversation_id=self._origin.conversation_id or self._reader.response_id,
+            )
+            self._sessions[choice] = self._engine.open(origin, live=live, policy=self.policy)
         return self._sessions[choice]
 
     def _judged(self) -> dict[int, int]:
@@ -184,7 +190,7 @@ class Relay:
         failed = self._problem or any(s.failure for s in self._sessions.values())
         decisions = [s.decision for s in self._sessions.values()]
         if self._problem:
-            decisions.append(self._engine.policy.unscored)
+            decisions.append(self.policy.unscored)
         if max(decisions, default=Decision.ALLOW) is Decision.BLOCK:
             return Event.BLOCK
         return Event.FAIL_OPEN if failed else Event.JUDGED
@@ -231,13 +237,12 @@ class Relay:
 
     def _refuse(self, verdict_id: str, decision: str, unscored: str | None) -> None:
         """End the response in its protocol's own words."""
-        policy = self._engine.policy
         words = {
             "verdict_id": verdict_id,
             "decision": decision,
             "unscored": unscored,
-            "mode": policy.mode.value,
+            "mode": self.policy.mode.value,
         }
-        data = self._reader.refuse(Refusal(text=policy.refusal, subtext=words))
+        data = self._reader.refuse(Refusal(text=self.policy.refusal, subtext=words))
         self._unsent += len(data)
         self._outbox.put_nowait(data)

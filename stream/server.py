@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -18,11 +19,12 @@ from dashboard.app import create_app as create_dashboard
 from monitor.clock import utc_now
 from monitor.engine import Engine
 from monitor.notary import Notary
-from monitor.policy import Policy, to_toml
 from monitor.recording import recorder
+from monitor.rulebook import Rulebook, to_toml
 from monitor.store import Store
 from stream import proxy, replay
 from stream.checkpoints import attesting
+from stream.reload import PolicySource, following
 
 #: In a demo, a recorded response is asked for so often (seconds), so that the dashboard lives.
 DEMO_INTERVAL = 6.0
@@ -44,11 +46,16 @@ class Server:
 
     classifier: Classifier
     store: Store
-    policy: Policy
+    #: The policy at the start.
+    policy: Rulebook
     settings: proxy.Settings
     addresses: Addresses
     #: Signs checkpoints of the record; without one, nobody does.
     notary: Notary | None = None
+    #: Where the policy is followed to; None keeps the one of the start.
+    source: PolicySource | None = None
+    #: How the sidecar shows itself to clients; None serves plain HTTP.
+    tls: ssl.SSLContext | None = None
     demo: bool = False
 
     async def run(self) -> None:
@@ -72,13 +79,14 @@ class Server:
             stack.push_async_callback(self.classifier.aclose)
             stack.callback(self.store.close)
             await stack.enter_async_context(attesting(self.notary))
+            await stack.enter_async_context(following(self.source, engine, self.store))
             settings = self.settings
             if self.demo:
                 upstream = await stack.enter_async_context(_replaying())
                 settings = replace(settings, upstream=upstream)
             app = proxy.create_app(engine, settings)
             where = (self.addresses.host, self.addresses.port)
-            sidecar = await stack.enter_async_context(listening(app, *where))
+            sidecar = await stack.enter_async_context(listening(app, *where, tls=self.tls))
             dashboard = await stack.enter_async_context(self._dashboard(engine, sidecar))
             if self.demo:
                 await stack.enter_async_context(_asking(sidecar))
@@ -89,10 +97,9 @@ class Server:
         app = create_dashboard(
             store=self.store,
             judge=engine.judge,
-            policy_version=self.policy.version,
+            policy=lambda: engine.policy,
             ready=self._ready,
             allowed_hosts=(*LOCAL_HOSTS, self.addresses.dashboard_host),
-            thresholds=self.policy.thresholds,
             try_line=_try_line(sidecar),
             metrics=engine.metrics.exposition,
         )
@@ -116,7 +123,7 @@ class Server:
 
     def _greet(self, sidecar: str, dashboard: str) -> None:
         console = Console(highlight=False)
-        console.print(f"\n[bold]Sidecar[/]    {sidecar}   (mode: {self.policy.mode.value})")
+        console.print(f"\n[bold]Sidecar[/]    {sidecar}   ({_summary(self.policy)})")
         console.print(f"[bold]Dashboard[/]  {dashboard}\n")
         console.print("Try it:\n")
         console.print(f"  {_try_line(sidecar)}\n", markup=False, soft_wrap=True)
@@ -133,15 +140,17 @@ class _Quiet(uvicorn.Server):
 
 
 @asynccontextmanager
-async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+async def listening(
+    app: web.Application, host: str, port: int, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     """Serve an aiohttp application; gives its address."""
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, host, port)
+    site = web.TCPSite(runner, host, port, ssl_context=tls)
     await site.start()
     try:
         bound = runner.addresses[0]
-        yield f"http://{host}:{bound[1]}"
+        yield f"{'https' if tls else 'http'}://{host}:{bound[1]}"
     finally:
         await runner.cleanup()
 
@@ -175,6 +184,11 @@ async def _ask(sidecar: str) -> None:
             async with client.post(f"{sidecar}/v1/chat/completions", json=body) as reply:
                 await reply.read()
             await asyncio.sleep(DEMO_INTERVAL)
+
+
+def _summary(policy: Rulebook) -> str:
+    rules = f", {len(policy.rules)} rules" if policy.rules else ""
+    return f"mode: {policy.top.mode.value}{rules}"
 
 
 def _try_line(sidecar: str) -> str:

@@ -4,6 +4,7 @@ from monitor.dialects.formats import dialect_for
 from monitor.dialects.port import Dialect, Reader, Refusal, Request
 from monitor.dialects.saved import BadRecord, read_saved
 from monitor.dialects.traces import BadTraceError, trace_from_json, trace_to_json
+from monitor.dialects.voice import clean
 
 __all__ = [
     "BadRecord",
@@ -12,6 +13,7 @@ __all__ = [
     "Reader",
     "Refusal",
     "Request",
+    "clean",
     "dialect_for",
     "read_saved",
     "trace_from_json",

@@ -19,6 +19,8 @@ class Request:
     stream: bool = False
     #: Groups the turns of a conversation; "" when the client named none.
     conversation_id: str = ""
+    #: The response that this one continues, where the protocol has such; "" elsewhere.
+    previous_response_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,8 @@ class Reader(Protocol):
 
     #: The model's name as the response gives it; "" until it was seen.
     model: str
+    #: What a later request may continue this response by; "" where the protocol has no such thing.
+    response_id: str
 
     def feed(self, data: bytes) -> list[Frame]:
         """Return the frames that `data` completes; joining `raw` of all frames gives the input."""

@@ -24,6 +24,7 @@ class _Reader:
 
     def __init__(self, root: Node, ending: Ending, *, starts_in_thinking: bool) -> None:
         self.model = ""
+        self.response_id = ""
         self._root = root
         self._ending = ending
         self._scribe = Scribe(starts_in_thinking=starts_in_thinking)
@@ -49,8 +50,15 @@ class _Reader:
                 self._ending.seen.update(
                     {k: v for k, v in source.items() if k in _REPEATED and _is_label(v)}
                 )
+                self._name(source)
         model = self._ending.seen.get("model")
         self.model = self.model or (model if isinstance(model, str) else "")
+
+    def _name(self, source: dict[str, Any]) -> None:
+        """Take the id of a response of the Responses API: the server may have stored it."""
+        name = source.get("id")
+        if source.get("object") == "response" and isinstance(name, str) and _is_label(name):
+            self.response_id = name
 
 
 def _is_label(value: object) -> bool:

@@ -11,7 +11,7 @@ from monitor.types import Channel, Delta, Part, Trace, coalesce
 
 __all__ = ["BadTraceError", "content_id", "parts_of", "trace_from_json", "trace_to_json"]
 
-_NAMES = ("prompt", "model", "tenant", "conversation_id")
+_NAMES = ("prompt", "model", "requested_model", "route", "tenant", "conversation_id")
 
 
 class BadTraceError(ValueError):
@@ -25,6 +25,8 @@ def trace_to_json(trace: Trace) -> dict[str, Any]:
         "prompt": trace.prompt,
         "parts": [{"channel": p.channel.value, "text": p.text} for p in trace.parts],
         "model": trace.model,
+        "requested_model": trace.requested_model,
+        "route": trace.route,
         "tenant": trace.tenant,
         "conversation_id": trace.conversation_id,
         "choice": trace.choice,

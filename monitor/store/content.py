@@ -38,6 +38,8 @@ def pack(verdict: Verdict, trace: Trace) -> Content:
     body = {
         "verdict": document,
         "model": trace.model,
+        "requested_model": trace.requested_model,
+        "route": trace.route,
         "tenant": trace.tenant,
         "conversation_id": trace.conversation_id,
         "choice": trace.choice,
@@ -57,6 +59,8 @@ def unpack(body: Mapping[str, Any], data: bytes) -> tuple[Trace, dict[str, Any]]
         prompt=text["prompt"],
         problem=text["problem"],
         model=body["model"],
+        requested_model=body.get("requested_model", ""),
+        route=body.get("route", ""),
         tenant=body["tenant"],
         conversation_id=body["conversation_id"],
         choice=body["choice"],

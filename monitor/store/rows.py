@@ -23,6 +23,9 @@ class Query:
     min_probability: float | None = None
     #: As in `VerdictRow.model`.
     model: str | None = None
+    #: As in `VerdictRow`; a conversation is one tenant's, whatever others call theirs.
+    tenant: str | None = None
+    conversation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

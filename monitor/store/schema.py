@@ -76,6 +76,14 @@ verdicts = Table(
 )
 Index(None, verdicts.c.decision, verdicts.c.seq)
 Index(None, verdicts.c.model, verdicts.c.seq)
+_talk = text("conversation_id <> ''")
+Index(
+    "ix_verdicts_conversation",
+    verdicts.c.conversation_id,
+    verdicts.c.seq,
+    sqlite_where=_talk,
+    postgresql_where=_talk,
+)
 _unscored = text("unscored IS NOT NULL")
 Index("ix_verdicts_unscored", verdicts.c.seq, sqlite_where=_unscored, postgresql_where=_unscored)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, literal, select
 
 from monitor.store import chain
 from monitor.store.content import NO_POINTERS, label, unpack
@@ -67,8 +67,11 @@ def _conditions(query: Query) -> Iterator[ColumnElement[bool]]:
         yield verdicts.c.unscored.is_not(None) if query.unscored else verdicts.c.unscored.is_(None)
     if query.check is not None and query.min_probability is not None:
         yield verdicts.c[query.check.value] >= query.min_probability
-    if query.model is not None:
-        yield verdicts.c.model == query.model
+    for name in ("model", "tenant", "conversation_id"):
+        if (wanted := getattr(query, name)) is not None:
+            yield verdicts.c[name] == wanted
+    if query.conversation_id:  # as the index on conversations has it
+        yield verdicts.c.conversation_id != literal("", literal_execute=True)
 
 
 def _row_of(row: Row[Any]) -> VerdictRow:

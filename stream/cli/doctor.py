@@ -15,6 +15,7 @@ from monitor.engine import Engine
 from monitor.policy import Policy
 from monitor.types import Channel, Mode, Trace, Verdict
 from stream.cli.options import PolicyFile, fail, is_web_address, open_classifier, read_policy
+from stream.cli.tls import UpstreamCa, UpstreamCert, UpstreamKey, upstream_tls
 from stream.probe import Finding, Probe, ProbeError
 
 
@@ -37,6 +38,9 @@ def doctor(
         bool,
         typer.Option("--starts-in-thinking", help="The chat template opens the thinking itself."),
     ] = False,
+    upstream_ca: UpstreamCa = None,
+    upstream_cert: UpstreamCert = None,
+    upstream_key: UpstreamKey = None,
     policy: PolicyFile = None,
     classifier: Annotated[
         Path | None,
@@ -63,7 +67,13 @@ def doctor(
     key = os.environ.get(api_key_env, "") if api_key_env else ""
     if api_key_env and not key:
         raise fail(f"The environment variable {api_key_env} is not set.")
-    probe = Probe(upstream=upstream, model=model, key=key, starts_in_thinking=starts_in_thinking)
+    probe = Probe(
+        upstream=upstream,
+        model=model,
+        key=key,
+        starts_in_thinking=starts_in_thinking,
+        tls=upstream_tls(upstream, upstream_ca, upstream_cert, upstream_key),
+    )
     raise typer.Exit(asyncio.run(_examine(probe, policy, classifier)))
 
 
@@ -78,7 +88,8 @@ async def _examine(probe: Probe, policy: Path | None, folder: Path | None) -> He
     rules = read_policy(policy, dict(judge.thresholds))
     try:
         engine = Engine(classifier=judge, policy=rules, record=_forget)
-        _tell_verdict(console, await engine.judge(finding.trace), rules)
+        held = rules.resolve(finding.trace)
+        _tell_verdict(console, await engine.judge(finding.trace), held)
     finally:
         await judge.aclose()
     return _tell_health(console, finding)
@@ -111,6 +122,8 @@ _HELD = {
 
 def _tell_verdict(console: Console, verdict: Verdict, policy: Policy) -> None:
     scores = (f"{a.check.value} {_score(a.probability)}" for a in verdict.assessments)
+    if policy.rule:
+        _line(console, "policy", f"rule {policy.rule}")
     _line(console, "held", f"mode {policy.mode.value}: {_HELD[policy.mode]}")
     _line(
         console, "judged", f"{len(verdict.steps)} steps in {verdict.timings_ms['scoring']:.0f} ms"

@@ -23,6 +23,8 @@ def print_verdict(console: Console, trace: Trace, verdict: Verdict, policy: Poli
     console.print(head)
     if verdict.unscored:
         console.print(Text(f"Could not be judged: {visible(verdict.unscored)}.", style="bold red"))
+    if policy.rule:
+        console.print(Text(f"By rule {visible(policy.rule)} of the policy.", style="dim"))
     console.print(_scores(verdict, policy))
     for line in _steps(trace, verdict, policy):
         console.print(line)

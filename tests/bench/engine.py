@@ -12,6 +12,7 @@ from classifiers.runtime import OnnxClassifier
 from classifiers.tokenise import Window
 from monitor.engine import STORED_AT_ONCE, Engine
 from monitor.policy import Policy
+from monitor.rulebook import Rulebook
 from monitor.types import Trace
 from tests.bench.traces import authored
 from tests.support import Recorded
@@ -68,7 +69,7 @@ def _spy(batcher) -> list[Window]:
 async def _judge_all(classifier: OnnxClassifier, traces: Sequence[Trace]) -> None:
     engine = Engine(
         classifier=classifier,
-        policy=Policy(thresholds=classifier.thresholds),
+        policy=Rulebook(top=Policy(thresholds=classifier.thresholds)),
         record=Recorded(),
     )
     for verdict in await asyncio.gather(*(engine.judge(trace) for trace in traces)):

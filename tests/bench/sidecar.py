@@ -150,13 +150,14 @@ async def _sidecar(upstream: str, mode: Mode) -> web.Application:
     from monitor.engine import Engine
     from monitor.policy import Policy
     from monitor.recording import recorder
+    from monitor.rulebook import Rulebook
     from monitor.store import Store
     from stream.proxy import Settings, create_app
 
     classifier = OnnxClassifier.load()
     await classifier.encode(["warm up"])
     limits = {check: type(t)(flag=1.0, block=1.0) for check, t in classifier.thresholds.items()}
-    policy = Policy(thresholds=limits, mode=mode)  # measured is time, not blocking
+    policy = Rulebook(top=Policy(thresholds=limits, mode=mode))  # measured is time, not blocking
     engine = Engine(classifier=classifier, policy=policy, record=recorder(Store.open("sqlite://")))
     return create_app(engine, Settings(upstream=upstream))
 

@@ -17,7 +17,7 @@ from dashboard.app import create_app
 from monitor.recording import recorder
 from monitor.store import Store
 from monitor.types import Verdict
-from tests.support import THRESHOLDS, engine
+from tests.support import engine, rulebook
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -67,9 +67,8 @@ def site():
     app = create_app(
         store=store,
         judge=engine(record=recorder(store)).judge,
-        policy_version="p1",
+        policy=rulebook,
         ready=lambda: {"store": True},
-        thresholds=THRESHOLDS,
         try_line="curl -s http://localhost:1/v1/chat/completions",
     )
     with socket.socket() as listener:

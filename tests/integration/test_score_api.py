@@ -11,7 +11,7 @@ from monitor.errors import RecordingError
 from monitor.recording import recorder
 from monitor.store import Store
 from monitor.wire import verdict_json
-from tests.support import THRESHOLDS, engine, fake, policy
+from tests.support import engine, fake, policy, rulebook
 
 PAD = "Some ordinary words that make up a sentence of usual length. " * 5
 READY = {"classifier": True, "store": True}
@@ -30,9 +30,7 @@ def judge(store):
 
 
 def client(store, judge, ready=READY):
-    app = create_app(
-        store=store, judge=judge, policy_version="p1", ready=lambda: ready, thresholds=THRESHOLDS
-    )
+    app = create_app(store=store, judge=judge, policy=rulebook, ready=lambda: ready)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost")
 
 
