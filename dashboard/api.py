@@ -141,6 +141,7 @@ def _row_json(row: VerdictRow) -> dict[str, Any]:
         **values,
         **scores,
         "decision": row.decision.name.lower(),
+        "coverage_gaps": row.coverage_gaps.split(),
         "consistency_score": None if mismatch is None else round(1 - mismatch, 4),
     }
 

@@ -27,6 +27,7 @@ class Filters(BaseModel):
 
     decision: Annotated[Literal["allow", "flag", "block"] | None, _Unset] = None
     unscored: Annotated[bool | None, _Unset] = None
+    gaps: Annotated[bool | None, _Unset] = None
     model: Annotated[str | None, _Unset] = Field(default=None, max_length=300)
     check: Annotated[Check | None, _Unset] = None
     min_probability: Annotated[float | None, _Unset] = Field(default=None, ge=0, le=1)
@@ -51,6 +52,7 @@ class Filters(BaseModel):
             limit=limit,
             decision=None if self.decision is None else Decision[self.decision.upper()],
             unscored=self.unscored,
+            gaps=self.gaps,
             check=self.check,
             min_probability=self.threshold,
             model=self.model,

@@ -113,16 +113,21 @@ async def _judged(request: web.Request, dialect: Dialect) -> web.StreamResponse:
     except (aiohttp.ClientError, TimeoutError) as error:
         return await _unreachable(request, origin, dialect, error)
     try:
-        return await _relay_judged(request, reply, origin, dialect)
+        relay = Relay(
+            request.app[_ENGINE],
+            origin,
+            _reader(request, reply, dialect),
+            streaming=_streams(reply),
+            max_tokens=asked.max_tokens,
+        )
+        return await _relay_judged(request, reply, relay)
     finally:
         reply.close()
 
 
 async def _relay_judged(
-    request: web.Request, reply: aiohttp.ClientResponse, origin: Trace, dialect: Dialect
+    request: web.Request, reply: aiohttp.ClientResponse, relay: Relay
 ) -> web.StreamResponse:
-    reader = _reader(request, reply, dialect)
-    relay = Relay(request.app[_ENGINE], origin, reader, streaming=_streams(reply))
     request.app[_SLOTS].start(relay, _chunks(reply))
     try:
         return await _send(request, reply, relay)
@@ -180,6 +185,8 @@ def _response(
     kept["x-subtext-decision"] = "pending"
     if relay.conclusion:
         kept["x-subtext-decision"] = relay.conclusion.worst.decision.name.lower()
+        if relay.conclusion.gaps:
+            kept["x-subtext-coverage"] = ", ".join(relay.conclusion.gaps)
     if relay.failed_open:
         kept["x-subtext-failed-open"] = "true"
     status, reason = reply.status, reply.reason
