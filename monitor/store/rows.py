@@ -84,7 +84,7 @@ class Summary:
     #: Those where a check could not be made.
     unscored: int
     #: Those on responses that could not be seen in full.
-    gaps: int = 0
+    gaps: int
 
     @property
     def total(self) -> int:
