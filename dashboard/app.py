@@ -14,6 +14,7 @@ from dashboard import api, pages
 from dashboard.answers import problem
 from dashboard.guard import Guard
 from dashboard.port import Console, Judge, Records
+from monitor.health import Health
 from monitor.store import StoreError
 
 _ADVICE = "Run `subtext audit verify`."
@@ -25,7 +26,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     store: Records,
     judge: Judge,
     policy_version: str,
-    ready: Callable[[], Mapping[str, bool]],
+    health: Health,
     allowed_hosts: Sequence[str] = LOCAL_HOSTS,
     thresholds: Mapping[Check, Thresholds] | None = None,
     try_line: str = "",
@@ -41,7 +42,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
         store=store,
         judge=judge,
         policy_version=policy_version,
-        ready=ready,
+        health=health,
         try_line=try_line,
         thresholds=thresholds or {},
         metrics=metrics,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from classifiers.port import Check, Thresholds
+from monitor.health import Health
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.types import Trace, Verdict
 
@@ -43,8 +44,8 @@ class Console:
     store: Records
     judge: Judge
     policy_version: str
-    #: What must work before traffic may come, by name.
-    ready: Callable[[], Mapping[str, bool]]
+    #: Whether what a verdict needs works.
+    health: Health
     #: A command that sends a first trace, shown while there is nothing else to show.
     try_line: str
     thresholds: Mapping[Check, Thresholds]

@@ -13,6 +13,7 @@ from yarl import URL
 
 from monitor.dialects import Dialect, Reader, Request
 from monitor.engine import Engine
+from monitor.health import Health, liveness, readiness
 from monitor.types import Mode, Trace
 from stream import headers
 from stream.plain import OpaqueReader, PlainReader
@@ -44,16 +45,26 @@ _ENGINE = web.AppKey("engine", Engine)
 _SETTINGS = web.AppKey("settings", Settings)
 _CLIENT = web.AppKey("client", aiohttp.ClientSession)
 _SLOTS = web.AppKey("slots", Slots)
+_HEALTH = web.AppKey("health", Health)
 #: Seconds that running responses get at shutdown before they are cut off.
 DRAIN_SECONDS = 5.0
 
 
-def create_app(engine: Engine, settings: Settings) -> web.Application:
-    """The sidecar as an aiohttp application; run it with `handler_cancellation=True`."""
+def create_app(
+    engine: Engine, settings: Settings, *, health: Health | None = None
+) -> web.Application:
+    """The sidecar as an aiohttp application; run it with `handler_cancellation=True`.
+
+    It answers `/subtext/healthz` and `/subtext/readyz` itself, with `health`; all else is for the
+    upstream, whose own health paths stay what they are.
+    """
     app = web.Application(client_max_size=settings.max_request_bytes)
     app[_ENGINE], app[_SETTINGS], app[_SLOTS] = engine, settings, Slots()
     app.cleanup_ctx.append(_client)
     app.on_shutdown.append(_drain)
+    app[_HEALTH] = health or Health({})
+    app.router.add_get("/subtext/healthz", _healthz)
+    app.router.add_get("/subtext/readyz", _readyz)
     app.router.add_route("*", "/{path:.*}", _handle)
     return app
 
@@ -85,6 +96,16 @@ async def _drain(app: web.Application) -> None:
         relay.client_left()
     if slots.tasks:
         await asyncio.wait(slots.tasks, timeout=2 * app[_ENGINE].policy.deadline_seconds)
+
+
+async def _healthz(request: web.Request) -> web.Response:
+    status, answer = liveness(await request.app[_HEALTH].look(wait=False))
+    return web.json_response(answer, status=status)
+
+
+async def _readyz(request: web.Request) -> web.Response:
+    status, answer = readiness(await request.app[_HEALTH].look())
+    return web.json_response(answer, status=status)
 
 
 async def _handle(request: web.Request) -> web.StreamResponse:

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from socket import AF_INET, AF_INET6, create_server
@@ -17,6 +17,7 @@ from dashboard.app import LOCAL_HOSTS
 from dashboard.app import create_app as create_dashboard
 from monitor.clock import utc_now
 from monitor.engine import Engine
+from monitor.health import Health, ModelProbe, Part, store_probe
 from monitor.notary import Notary
 from monitor.policy import Policy, to_toml
 from monitor.recording import recorder
@@ -76,21 +77,23 @@ class Server:
             if self.demo:
                 upstream = await stack.enter_async_context(_replaying())
                 settings = replace(settings, upstream=upstream)
-            app = proxy.create_app(engine, settings)
+            health = self._health()
+            stack.push_async_callback(health.aclose)
+            app = proxy.create_app(engine, settings, health=health)
             where = (self.addresses.host, self.addresses.port)
             sidecar = await stack.enter_async_context(listening(app, *where))
-            dashboard = await stack.enter_async_context(self._dashboard(engine, sidecar))
+            dashboard = await stack.enter_async_context(self._dashboard(engine, sidecar, health))
             if self.demo:
                 await stack.enter_async_context(_asking(sidecar))
             yield sidecar, dashboard
 
     @asynccontextmanager
-    async def _dashboard(self, engine: Engine, sidecar: str) -> AsyncIterator[str]:
+    async def _dashboard(self, engine: Engine, sidecar: str, health: Health) -> AsyncIterator[str]:
         app = create_dashboard(
             store=self.store,
             judge=engine.judge,
             policy_version=self.policy.version,
-            ready=self._ready,
+            health=health,
             allowed_hosts=(*LOCAL_HOSTS, self.addresses.dashboard_host),
             thresholds=self.policy.thresholds,
             try_line=_try_line(sidecar),
@@ -111,8 +114,10 @@ class Server:
             server.should_exit = True
             await task
 
-    def _ready(self) -> Mapping[str, bool]:
-        return {"store": self.store.newest_seq() >= 0}
+    def _health(self) -> Health:
+        return Health(
+            {Part.MODEL: ModelProbe(self.classifier), Part.STORE: store_probe(self.store)}
+        )
 
     def _greet(self, sidecar: str, dashboard: str) -> None:
         console = Console(highlight=False)

@@ -330,3 +330,11 @@ def test_records_from_before_gaps_were_noticed_are_read(sample):
     old["verdict"] = {k: v for k, v in old["verdict"].items() if k != "coverage_gaps"}
     assert columns(old) == columns(packed.body)
     assert unpack(old, packed.data) == unpack(packed.body, packed.data)
+
+
+def test_trying_to_write_leaves_no_trace_in_the_log(store, sample):
+    store.record_verdict(*sample(1))
+    for _ in range(2):
+        store.beat()
+    assert store.newest_seq() == 0
+    assert store.audit().ok

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dashboard.app import create_app
+from monitor.health import Health
 from monitor.recording import recorder
 from monitor.store import Query, Store
 from monitor.types import Decision, EarlyStop, Gap, Mode, Usage
@@ -139,7 +140,7 @@ async def test_the_api_judges_what_it_is_told_and_the_dashboard_shows_it():
     with closing(Store.open("sqlite://")) as store:
         judge = engine(record=recorder(store)).judge
         site = create_app(
-            store=store, judge=judge, policy_version="p", ready=dict, thresholds=THRESHOLDS
+            store=store, judge=judge, policy_version="p", health=Health({}), thresholds=THRESHOLDS
         )
         transport = httpx.ASGITransport(app=site)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
@@ -180,7 +181,7 @@ async def test_the_dashboard_tells_what_an_early_stop_saved(sidecar):
         await setup.post({**STREAM, "max_tokens": 4096})
         stop = (await setup.verdict()).early_stop
         (row,) = store.verdicts(Query()).rows
-        site = create_app(store=store, judge=None, policy_version="p", ready=dict)
+        site = create_app(store=store, judge=None, policy_version="p", health=Health({}))
         transport = httpx.ASGITransport(app=site)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             page = (await http.get(f"/verdicts/{row.verdict_id}")).text
