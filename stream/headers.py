@@ -24,9 +24,12 @@ _REPLACED = frozenset({"host", "content-length", "content-encoding", "accept-enc
 PREFIX = "x-subtext-"
 
 
-def to_upstream(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> CIMultiDict[str]:
-    """The client's headers without those of its own connection."""
+def to_upstream(
+    headers: Mapping[str, str] | Iterable[tuple[str, str]], ours: Mapping[str, str] | None = None
+) -> CIMultiDict[str]:
+    """The client's headers without those of its own connection; `ours` replace others."""
     kept = _without_hops(CIMultiDict(headers), _REPLACED)
+    kept.update(ours or {})
     kept["accept-encoding"] = "identity"
     return kept
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ from stream.plain import OpaqueReader, PlainReader
 from stream.relay import Relay, UpstreamBroke
 from stream.routes import dialect_of, is_known
 from stream.slots import Slots
+from stream.tracing import Call, NoTracer, Span, Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -46,12 +47,17 @@ _SETTINGS = web.AppKey("settings", Settings)
 _CLIENT = web.AppKey("client", aiohttp.ClientSession)
 _SLOTS = web.AppKey("slots", Slots)
 _HEALTH = web.AppKey("health", Health)
+_TRACER: web.AppKey[Tracer] = web.AppKey("tracer")
 #: Seconds that running responses get at shutdown before they are cut off.
 DRAIN_SECONDS = 5.0
 
 
 def create_app(
-    engine: Engine, settings: Settings, *, health: Health | None = None
+    engine: Engine,
+    settings: Settings,
+    *,
+    health: Health | None = None,
+    tracer: Tracer | None = None,
 ) -> web.Application:
     """The sidecar as an aiohttp application; run it with `handler_cancellation=True`.
 
@@ -62,7 +68,7 @@ def create_app(
     app[_ENGINE], app[_SETTINGS], app[_SLOTS] = engine, settings, Slots()
     app.cleanup_ctx.append(_client)
     app.on_shutdown.append(_drain)
-    app[_HEALTH] = health or Health({})
+    app[_HEALTH], app[_TRACER] = health or Health({}), tracer or NoTracer()
     app.router.add_get("/subtext/healthz", _healthz)
     app.router.add_get("/subtext/readyz", _readyz)
     app.router.add_route("*", "/{path:.*}", _handle)
@@ -129,10 +135,14 @@ async def _judged(request: web.Request, dialect: Dialect) -> web.StreamResponse:
     body = await request.read()
     asked = dialect.request(body)
     origin = _origin(request, asked)
+    span = request.app[_TRACER].begin(_call(request, dialect, asked))
     try:
-        reply = await _forward(request, body)
+        reply = await _forward(request, body, span.headers)
     except (aiohttp.ClientError, TimeoutError) as error:
-        return await _unreachable(request, origin, dialect, error)
+        return await _unreachable(request, origin, dialect, error, span)
+    except asyncio.CancelledError:
+        span.end(None, error="client_left")
+        raise
     try:
         relay = Relay(
             request.app[_ENGINE],
@@ -141,19 +151,40 @@ async def _judged(request: web.Request, dialect: Dialect) -> web.StreamResponse:
             streaming=_streams(reply),
             max_tokens=asked.max_tokens,
         )
-        return await _relay_judged(request, reply, relay)
+        return await _relay_judged(request, reply, relay, span)
     finally:
         reply.close()
 
 
 async def _relay_judged(
-    request: web.Request, reply: aiohttp.ClientResponse, relay: Relay
+    request: web.Request, reply: aiohttp.ClientResponse, relay: Relay, span: Span
 ) -> web.StreamResponse:
-    request.app[_SLOTS].start(relay, _chunks(reply))
+    def ended() -> None:
+        span.end(relay, error=_error_class(reply, relay))
+
+    request.app[_SLOTS].start(relay, _chunks(reply), ended)
     try:
         return await _send(request, reply, relay)
     finally:
         relay.client_left()
+
+
+def _call(request: web.Request, dialect: Dialect, asked: Request) -> Call:
+    return Call(
+        dialect=dialect.name if is_known(request.path) else "",
+        asked=asked,
+        upstream=URL(request.app[_SETTINGS].upstream),
+        headers=request.headers,
+    )
+
+
+def _error_class(reply: aiohttp.ClientResponse, relay: Relay) -> str | None:
+    """What went wrong, for statistics; a blocked response is no error."""
+    if relay.conclusion is None:
+        return "monitor_failed"
+    if relay.cut_short:
+        return "upstream_broke_off"
+    return str(reply.status) if reply.status >= 400 else None
 
 
 def _reader(request: web.Request, reply: aiohttp.ClientResponse, dialect: Dialect) -> Reader:
@@ -231,13 +262,16 @@ async def _chunks(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 
 async def _unreachable(
-    request: web.Request, origin: Trace, dialect: Dialect, error: Exception
+    request: web.Request, origin: Trace, dialect: Dialect, error: Exception, span: Span
 ) -> web.Response:
     """Answer for an upstream that did not, and record that nothing could be judged."""
     problem = f"the upstream could not be reached: {type(error).__name__}"
     request.app[_ENGINE].metrics.unreachable.inc()
     relay = Relay(request.app[_ENGINE], origin, dialect.reader(streaming=False), streaming=False)
-    await relay.run(_broken(problem))
+    try:
+        await relay.run(_broken(problem))
+    finally:
+        span.end(relay, error=type(error).__name__)
     status = 504 if isinstance(error, TimeoutError) else 502
     return _error(
         status, f"{problem[0].upper()}{problem[1:]}.", {"x-subtext-verdict-id": relay.verdict_id}
@@ -252,7 +286,7 @@ async def _broken(problem: str) -> AsyncIterator[bytes]:
 
 async def _pass_through(request: web.Request, body: bytes) -> web.StreamResponse:
     try:
-        reply = await _forward(request, body)
+        reply = await _forward(request, body, {})
     except (aiohttp.ClientError, TimeoutError) as error:
         return _error(502, f"The upstream could not be reached: {type(error).__name__}.")
     try:
@@ -276,13 +310,15 @@ async def _relay_plainly(request: web.Request, reply: aiohttp.ClientResponse) ->
     return response
 
 
-async def _forward(request: web.Request, body: bytes) -> aiohttp.ClientResponse:
+async def _forward(
+    request: web.Request, body: bytes, extra: Mapping[str, str]
+) -> aiohttp.ClientResponse:
     """Send the request on, to the configured upstream only; redirects are not followed."""
     target = URL(request.app[_SETTINGS].upstream.rstrip("/") + request.raw_path, encoded=True)
     return await request.app[_CLIENT].request(
         request.method,
         target,
-        headers=headers.to_upstream(request.headers),
+        headers=headers.to_upstream(request.headers, extra),
         data=body or None,
         allow_redirects=False,
     )

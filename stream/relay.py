@@ -8,6 +8,7 @@ from monitor.dialects import Reader, Refusal
 from monitor.engine import Engine, Live, Session
 from monitor.gate import Event, Gate, Outcome, State
 from monitor.logs import complain
+from monitor.policy import Policy
 from monitor.types import Decision, Delta, Disclosure, EarlyStop, Frame, Gap, Mode, Trace, Verdict
 from monitor.wire import response_json
 
@@ -116,6 +117,16 @@ class Relay:
             self._outbox.put_nowait(None)
             self._engine.metrics.responses.dec()
             self._engine.metrics.held_bytes.dec(self._held)
+
+    @property
+    def model(self) -> str:
+        """The model's name as the response gives it; "" until it was seen."""
+        return self._reader.model
+
+    @property
+    def policy(self) -> Policy:
+        """What decides about this response."""
+        return self._engine.policy
 
     @property
     def cut_short(self) -> bool:

@@ -24,6 +24,7 @@ from monitor.recording import recorder
 from monitor.store import Store
 from stream import proxy, replay
 from stream.checkpoints import attesting
+from stream.tracing import Tracer
 
 #: In a demo, a recorded response is asked for so often (seconds), so that the dashboard lives.
 DEMO_INTERVAL = 6.0
@@ -51,6 +52,8 @@ class Server:
     #: Signs checkpoints of the record; without one, nobody does.
     notary: Notary | None = None
     demo: bool = False
+    #: Observes judged responses; without one, nobody does.
+    tracer: Tracer | None = None
 
     async def run(self) -> None:
         """Serve until SIGINT or SIGTERM; then let running responses end and be recorded."""
@@ -79,7 +82,7 @@ class Server:
                 settings = replace(settings, upstream=upstream)
             health = self._health()
             stack.push_async_callback(health.aclose)
-            app = proxy.create_app(engine, settings, health=health)
+            app = proxy.create_app(engine, settings, health=health, tracer=self.tracer)
             where = (self.addresses.host, self.addresses.port)
             sidecar = await stack.enter_async_context(listening(app, *where))
             dashboard = await stack.enter_async_context(self._dashboard(engine, sidecar, health))

@@ -3,7 +3,7 @@
 import asyncio
 import ipaddress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,9 @@ from stream.cli.options import (
     open_vault,
     read_policy,
 )
+
+if TYPE_CHECKING:
+    from stream.otel import Exporting
 
 
 def serve(
@@ -69,6 +72,15 @@ def serve(
     upstream_timeout: Annotated[
         float, typer.Option(help="Seconds without a byte before the upstream counts as broken off.")
     ] = 300.0,
+    otel: Annotated[
+        bool,
+        typer.Option(
+            "--otel",
+            envvar="SUBTEXT_OTEL",
+            help="Send a span per judged response over OTLP, as OTEL_EXPORTER_OTLP_ENDPOINT and"
+            " the other OTEL_* variables say. Needs `pip install 'subtext[otel]'`.",
+        ),
+    ] = False,
     starts_in_thinking: Annotated[
         bool,
         typer.Option(
@@ -95,6 +107,7 @@ def serve(
     from stream.proxy import Settings  # noqa: PLC0415
     from stream.server import Addresses, Server  # noqa: PLC0415
 
+    exporting = _open_telemetry() if otel else None
     key, vault = open_key(key_file), open_vault(checkpoints)
     classifier, store = open_classifier(model), open_store(database)
     rules = read_policy(policy, dict(classifier.thresholds))
@@ -114,11 +127,27 @@ def serve(
             host=host, port=port, dashboard_host=dashboard_host, dashboard_port=dashboard_port
         ),
         demo=demo,
+        tracer=exporting.tracer if exporting else None,
     )
     try:
         asyncio.run(server.run())
     except OSError as error:
         raise fail(f"Could not start: {error.strerror or error}.") from error
+    finally:
+        if exporting:
+            exporting.close()
+
+
+def _open_telemetry() -> "Exporting":
+    """Prepare OpenTelemetry, or stop with the reason why it cannot be used."""
+    try:
+        from stream.otel import Exporting  # noqa: PLC0415 -- only when it is wanted
+
+        return Exporting.from_environment()
+    except ImportError as error:
+        raise fail("--otel needs OpenTelemetry: pip install 'subtext[otel]'.") from error
+    except ValueError as error:
+        raise fail(f"--otel: {error}") from error
 
 
 def _loopback(host: str) -> bool:
