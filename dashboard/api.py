@@ -15,6 +15,7 @@ from dashboard.filters import PAGE, Filters
 from dashboard.port import Console
 from dashboard.score import MAX_BODY, MAX_TRACES, REQUEST_BODY, TraceIn, complaints, plain
 from monitor.dialects import BadTraceError, trace_from_json, trace_to_json
+from monitor.health import liveness, readiness
 from monitor.store.rows import StoredVerdict, VerdictRow
 from monitor.types import Trace
 from monitor.wire import verdict_json
@@ -63,15 +64,15 @@ def routes(console: Console) -> APIRouter:
 
     @router.get("/healthz")
     async def healthz() -> Json:
-        """The process serves requests."""
-        return Json({"status": "ok"})
+        """The process answers; what else it needs is told as it was last seen."""
+        status, answer = liveness(await console.health.look(wait=False))
+        return Json(answer, status_code=status)
 
     @router.get("/readyz")
-    def readyz() -> Json:
+    async def readyz() -> Json:
         """All that a verdict needs works; 503 says what does not."""
-        checks = dict(console.ready())
-        well = all(checks.values())
-        return Json({"ready": well, "checks": checks}, status_code=200 if well else 503)
+        status, answer = readiness(await console.health.look())
+        return Json(answer, status_code=status)
 
     @router.get("/metrics", response_class=Response)
     async def metrics() -> Response:
@@ -141,6 +142,7 @@ def _row_json(row: VerdictRow) -> dict[str, Any]:
         **values,
         **scores,
         "decision": row.decision.name.lower(),
+        "coverage_gaps": row.coverage_gaps.split(),
         "consistency_score": None if mismatch is None else round(1 - mismatch, 4),
     }
 

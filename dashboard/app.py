@@ -1,6 +1,6 @@
 """The dashboard as an ASGI application."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 
 from fastapi import FastAPI, Request
@@ -13,6 +13,7 @@ from dashboard import api, pages
 from dashboard.answers import problem
 from dashboard.guard import Guard
 from dashboard.port import Console, Judge, Records
+from monitor.health import Health
 from monitor.rulebook import Rulebook
 from monitor.store import StoreError
 
@@ -25,7 +26,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     store: Records,
     judge: Judge,
     policy: Callable[[], Rulebook],
-    ready: Callable[[], Mapping[str, bool]],
+    health: Health,
     allowed_hosts: Sequence[str] = LOCAL_HOSTS,
     try_line: str = "",
     metrics: Callable[[], bytes] = bytes,
@@ -40,7 +41,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
         store=store,
         judge=judge,
         policy=policy,
-        ready=ready,
+        health=health,
         try_line=try_line,
         metrics=metrics,
     )

@@ -27,6 +27,7 @@ class Filters(BaseModel):
 
     decision: Annotated[Literal["allow", "flag", "block"] | None, _Unset] = None
     unscored: Annotated[bool | None, _Unset] = None
+    gaps: Annotated[bool | None, _Unset] = None
     model: Annotated[str | None, _Unset] = Field(default=None, max_length=300)
     tenant: Annotated[str | None, _Unset] = Field(default=None, max_length=300)
     conversation: Annotated[str | None, _Unset] = Field(default=None, max_length=300)
@@ -53,6 +54,7 @@ class Filters(BaseModel):
             limit=limit,
             decision=None if self.decision is None else Decision[self.decision.upper()],
             unscored=self.unscored,
+            gaps=self.gaps,
             check=self.check,
             min_probability=self.threshold,
             model=self.model,

@@ -1,9 +1,10 @@
 """What the dashboard needs from the rest of the monitor."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from monitor.health import Health
 from monitor.rulebook import Rulebook
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.types import Trace, Verdict
@@ -44,8 +45,8 @@ class Console:
     judge: Judge
     #: The policy in force now; it may change while the dashboard runs.
     policy: Callable[[], Rulebook]
-    #: What must work before traffic may come, by name.
-    ready: Callable[[], Mapping[str, bool]]
+    #: Whether what a verdict needs works.
+    health: Health
     #: A command that sends a first trace, shown while there is nothing else to show.
     try_line: str
     #: All metrics in the text format of Prometheus.

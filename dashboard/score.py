@@ -9,6 +9,9 @@ MAX_BODY = 32 * 2**20
 _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
+_Count = Annotated[int | None, Field(ge=0, le=10**9)]
+
+
 class PartIn(BaseModel):
     """A piece of a response."""
 
@@ -18,7 +21,22 @@ class PartIn(BaseModel):
     text: str
 
 
+class DisclosureIn(BaseModel):
+    """What a response told besides its text; all of it optional."""
+
+    model_config = _STRICT
+
+    output_tokens: _Count = None
+    reasoning_tokens: _Count = None
+    shows_thinking: bool = False
+    sealed: bool = False
+    redacted: bool = False
+    misshapen: bool = False
+    complete: bool = True
+
+
 _PARTS = {"type": "array", "items": PartIn.model_json_schema()}
+_DISCLOSURE = DisclosureIn.model_json_schema()
 _Label = Annotated[str, Field(max_length=1024)]
 
 
@@ -43,6 +61,9 @@ class TraceIn(BaseModel):
     choice: Annotated[int | None, Field(ge=0, le=10_000)] = None
     #: Why part of the response could not be read: the verdict then says "not judged".
     problem: _Label | None = None
+
+    #: What the response told besides its text, such as tokens of thinking that it does not show.
+    disclosure: Annotated[DisclosureIn | None, WithJsonSchema(_DISCLOSURE)] = None
 
     @model_validator(mode="after")
     def _has_text(self) -> "TraceIn":
@@ -87,7 +108,7 @@ def complaints(error: ValidationError) -> list[dict[str, str]]:
 
 
 def _where(location: tuple[int | str, ...]) -> str:
-    known = {*TraceIn.model_fields, *PartIn.model_fields}
+    known = {*TraceIn.model_fields, *PartIn.model_fields, *DisclosureIn.model_fields}
     return ".".join(str(p) if isinstance(p, int) or p in known else "?" for p in location)
 
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from classifiers.errors import ClassifierError
 from classifiers.port import Classifier, Role
 from monitor.clock import Surroundings
+from monitor.gaps import gaps
 from monitor.logs import complain
 from monitor.metrics import Metrics
 from monitor.policy import Policy, decide
@@ -17,7 +18,16 @@ from monitor.rulebook import Rulebook
 from monitor.scoring import Scorer
 from monitor.steps import Stepper
 from monitor.tally import Tally
-from monitor.types import Decision, Delta, Step, Trace, Verdict, Versions
+from monitor.types import (
+    Decision,
+    Delta,
+    Disclosure,
+    EarlyStop,
+    Step,
+    Trace,
+    Verdict,
+    Versions,
+)
 
 #: Steps that are scored in one go, and steps that may wait before `feed` waits too.
 BATCH_STEPS, MAX_WAITING_STEPS = 32, 256
@@ -25,6 +35,9 @@ BATCH_STEPS, MAX_WAITING_STEPS = 32, 256
 STORED_AT_ONCE = 16
 #: Code points of a stored trace that are fed at a time.
 SLICE = 65_536
+
+#: What is known of a response whose end nobody described.
+_NOTHING = Disclosure()
 
 Recorder: TypeAlias = Callable[[Verdict, Trace], Awaitable[None]]
 
@@ -81,7 +94,7 @@ class Engine:
         try:
             for delta in _slices(trace):
                 await session.feed(delta)
-            return await session.finish(problem=trace.problem)
+            return await session.finish(problem=trace.problem, disclosure=trace.disclosure)
         finally:
             session.abandon()
 
@@ -134,7 +147,13 @@ class Session:
             await self._changed.wait()
 
     async def finish(
-        self, *, problem: str | None = None, cut: bool = False, opened: bool = False
+        self,
+        *,
+        problem: str | None = None,
+        cut: bool = False,
+        opened: bool = False,
+        disclosure: Disclosure = _NOTHING,
+        early_stop: EarlyStop | None = None,
     ) -> Verdict:
         """End the text, and return the verdict once it is recorded.
 
@@ -155,7 +174,9 @@ class Session:
             self._tally.fail("the response was refused before this was judged")
         if not cut and (self._task.cancelled() or self._task.exception() or self._waiting):
             self._tally.fail("judging stopped before the end")  # else it would pass as empty
-        return await self._record(self._verdict(), problem)
+        parts = self._stepper.parts()
+        trace = replace(self._origin, parts=parts, problem=problem, disclosure=disclosure)
+        return await self._record(replace(self._verdict(trace), early_stop=early_stop), trace)
 
     def abandon(self) -> None:
         """Stop scoring; nothing is recorded. Harmless after `finish`."""
@@ -225,7 +246,7 @@ class Session:
         if self._live:
             self._live.on_progress()
 
-    def _verdict(self) -> Verdict:
+    def _verdict(self, trace: Trace) -> Verdict:
         engine = self._engine
         ruling = decide(self._policy, assessments := self._tally.assessments())
         total = engine.world.monotonic() - self._started
@@ -243,14 +264,15 @@ class Session:
             timings_ms={"scoring": self._scoring_seconds * 1000, "total": total * 1000},
             failed_open=self._opened
             or (ruling.failed_open and self._tally.reached is not Decision.BLOCK),
+            gaps=gaps(trace),
+            usage=trace.disclosure.usage,
         )
 
-    async def _record(self, verdict: Verdict, problem: str | None) -> Verdict:
+    async def _record(self, verdict: Verdict, trace: Trace) -> Verdict:
         """Record; what cannot be recorded, for whatever reason, counts as not judged.
 
         A write that outlasts the deadline may still reach the store; the client is told otherwise.
         """
-        trace = replace(self._origin, parts=self._stepper.parts(), problem=problem)
         try:
             async with asyncio.timeout(self._policy.deadline_seconds if self._live else None):
                 await self._engine.record(verdict, trace)

@@ -1,5 +1,6 @@
 """The public JSON of a verdict: one place for the command line, the API, the sidecar, the store."""
 
+from dataclasses import asdict
 from typing import Any
 
 from classifiers.port import Check
@@ -29,6 +30,8 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "consistency_score": None if mismatch is None else _rounded(1 - mismatch),
         "unscored": verdict.unscored,
         "failed_open": verdict.failed_open,
+        **response_json(verdict),
+        "usage": asdict(verdict.usage),
         "mode": verdict.mode.value,
         "policy_rule": verdict.policy_rule or None,
         "checks": {a.check.value: _check_json(verdict, a) for a in verdict.assessments},
@@ -64,6 +67,15 @@ def _check_json(verdict: Verdict, assessment: Assessment) -> dict[str, Any]:
         "reason": assessment.reason,
         "flags_from": limits.flag if limits else None,
         "blocks_from": limits.block if limits else None,
+    }
+
+
+def response_json(verdict: Verdict) -> dict[str, Any]:
+    """Return what a verdict says about the response as a whole, all choices together."""
+    stop = verdict.early_stop
+    return {
+        "coverage_gaps": [gap.value for gap in verdict.gaps],
+        "early_stop": None if stop is None else asdict(stop),
     }
 
 

@@ -28,9 +28,12 @@ PREFIX = "x-subtext-"
 MAX_LABEL = 256
 
 
-def to_upstream(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> CIMultiDict[str]:
-    """The client's headers without those of its own connection."""
+def to_upstream(
+    headers: Mapping[str, str] | Iterable[tuple[str, str]], ours: Mapping[str, str] | None = None
+) -> CIMultiDict[str]:
+    """The client's headers without those of its own connection; `ours` replace others."""
     kept = _without_hops(CIMultiDict(headers), _REPLACED)
+    kept.update(ours or {})
     kept["accept-encoding"] = "identity"
     return kept
 

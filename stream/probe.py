@@ -13,7 +13,7 @@ from monitor.dialects import Dialect, Reader, dialect_for
 from monitor.dialects.jsontext import parse
 from monitor.dialects.sse import parse_event
 from monitor.dialects.table import STRUCTURAL
-from monitor.types import Channel, Frame, Part, Trace, coalesce
+from monitor.types import Channel, Disclosure, Frame, Part, Trace, coalesce
 
 QUESTION = "What is 17 times 23? Think it through, then answer in one short sentence."
 #: Enough for a short chain of thought.
@@ -43,8 +43,8 @@ class Finding:
     #: Places in the JSON that carried text, by channel.
     fields: dict[Channel, list[str]] = field(default_factory=dict)
     parts: list[Part] = field(default_factory=list)
-    #: Tokens of thinking that the server reports.
-    reasoning_tokens: int = 0
+    #: What the answer told besides its text.
+    disclosure: Disclosure = field(default_factory=Disclosure)
     #: Why part of the answer could not be read, if so.
     problem: str | None = None
 
@@ -60,13 +60,13 @@ class Finding:
             requested_model=self.asked,
             route=URL(self.url).path,
             problem=self.problem,
+            disclosure=self.disclosure,
         )
 
     def take(self, frame: Frame, after: float) -> None:
         """Note what a frame says and where it says it."""
         self.problem = self.problem or frame.problem
         value = _payload(frame.raw, streamed=self.streamed)
-        self.reasoning_tokens = max(self.reasoning_tokens, _reasoning_tokens(value))
         leaves = list(_leaves(value))
         for delta in frame.deltas:
             self.first_text = after if self.first_text is None else self.first_text
@@ -143,6 +143,7 @@ class Probe:
         async for frame in _frames(reply, reader):
             finding.take(frame, time.monotonic() - began)
         finding.total, finding.model = time.monotonic() - began, reader.model
+        finding.disclosure = reader.disclosure
         return finding
 
 
@@ -196,14 +197,3 @@ def _place(text: str, leaves: list[tuple[str, str]]) -> str | None:
     same = [path for path, leaf in leaves if leaf.strip() == text]
     around = [path for path, leaf in leaves if text in leaf]
     return next(iter([*same, *around] if text else []), None)
-
-
-def _reasoning_tokens(value: object) -> int:
-    """The most that any `reasoning_tokens` below says."""
-    if isinstance(value, list):
-        return max(map(_reasoning_tokens, value), default=0)
-    if not isinstance(value, Mapping):
-        return 0
-    own = value.get("reasoning_tokens")
-    below = max(map(_reasoning_tokens, value.values()), default=0)
-    return max(own if type(own) is int else 0, below)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from yarl import URL
 
 from monitor.dialects import Dialect, Reader, Request
 from monitor.engine import Engine
+from monitor.health import Health, liveness, readiness
 from monitor.types import Mode, Trace
 from stream import headers
 from stream.conversations import Conversations
@@ -21,6 +22,7 @@ from stream.plain import OpaqueReader, PlainReader
 from stream.relay import Relay, UpstreamBroke
 from stream.routes import dialect_of, is_known
 from stream.slots import Slots
+from stream.tracing import Call, NoTracer, Span, Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -53,17 +55,32 @@ _SETTINGS = web.AppKey("settings", Settings)
 _CLIENT = web.AppKey("client", aiohttp.ClientSession)
 _SLOTS = web.AppKey("slots", Slots)
 _CONVERSATIONS = web.AppKey("conversations", Conversations)
+_HEALTH = web.AppKey("health", Health)
+_TRACER: web.AppKey[Tracer] = web.AppKey("tracer")
 #: Seconds that running responses get at shutdown before they are cut off.
 DRAIN_SECONDS = 5.0
 
 
-def create_app(engine: Engine, settings: Settings) -> web.Application:
-    """The sidecar as an aiohttp application; run it with `handler_cancellation=True`."""
+def create_app(
+    engine: Engine,
+    settings: Settings,
+    *,
+    health: Health | None = None,
+    tracer: Tracer | None = None,
+) -> web.Application:
+    """The sidecar as an aiohttp application; run it with `handler_cancellation=True`.
+
+    It answers `/subtext/healthz` and `/subtext/readyz` itself, with `health`; all else is for the
+    upstream, whose own health paths stay what they are.
+    """
     app = web.Application(client_max_size=settings.max_request_bytes)
     app[_ENGINE], app[_SETTINGS], app[_SLOTS] = engine, settings, Slots()
     app[_CONVERSATIONS] = Conversations()
     app.cleanup_ctx.append(_client)
     app.on_shutdown.append(_drain)
+    app[_HEALTH], app[_TRACER] = health or Health({}), tracer or NoTracer()
+    app.router.add_get("/subtext/healthz", _healthz)
+    app.router.add_get("/subtext/readyz", _readyz)
     app.router.add_route("*", "/{path:.*}", _handle)
     return app
 
@@ -98,6 +115,16 @@ async def _drain(app: web.Application) -> None:
         await asyncio.wait(slots.tasks, timeout=2 * deadline)
 
 
+async def _healthz(request: web.Request) -> web.Response:
+    status, answer = liveness(await request.app[_HEALTH].look(wait=False))
+    return web.json_response(answer, status=status)
+
+
+async def _readyz(request: web.Request) -> web.Response:
+    status, answer = readiness(await request.app[_HEALTH].look())
+    return web.json_response(answer, status=status)
+
+
 async def _handle(request: web.Request) -> web.StreamResponse:
     if not request.raw_path.startswith("/"):
         return _error(400, "The request target must be a path; this is no forward proxy.")
@@ -121,29 +148,60 @@ async def _judged(request: web.Request, dialect: Dialect) -> web.StreamResponse:
     body = await request.read()
     asked = dialect.request(body)
     origin = _origin(request, asked)
+    span = request.app[_TRACER].begin(_call(request, dialect, asked))
     try:
-        reply = await _forward(request, body)
+        reply = await _forward(request, body, span.headers)
     except (aiohttp.ClientError, TimeoutError) as error:
-        return await _unreachable(request, origin, dialect, error)
+        return await _unreachable(request, origin, dialect, error, span)
+    except asyncio.CancelledError:
+        span.end(None, error="client_left")
+        raise
+    reader = _reader(request, reply, dialect)
+    relay = Relay(
+        request.app[_ENGINE],
+        origin,
+        reader,
+        streaming=_streams(reply),
+        max_tokens=asked.max_tokens,
+    )
     try:
-        return await _relay_judged(request, reply, origin, dialect)
+        return await _relay_judged(request, reply, relay, span)
     finally:
         reply.close()
+        request.app[_CONVERSATIONS].remember(
+            origin.tenant, reader.response_id, origin.conversation_id
+        )
 
 
 async def _relay_judged(
-    request: web.Request, reply: aiohttp.ClientResponse, origin: Trace, dialect: Dialect
+    request: web.Request, reply: aiohttp.ClientResponse, relay: Relay, span: Span
 ) -> web.StreamResponse:
-    reader = _reader(request, reply, dialect)
-    relay = Relay(request.app[_ENGINE], origin, reader, streaming=_streams(reply))
-    request.app[_SLOTS].start(relay, _chunks(reply))
+    def ended() -> None:
+        span.end(relay, error=_error_class(reply, relay))
+
+    request.app[_SLOTS].start(relay, _chunks(reply), ended)
     try:
         return await _send(request, reply, relay)
     finally:
         relay.client_left()
-        request.app[_CONVERSATIONS].remember(
-            origin.tenant, reader.response_id, origin.conversation_id
-        )
+
+
+def _call(request: web.Request, dialect: Dialect, asked: Request) -> Call:
+    return Call(
+        dialect=dialect.name if is_known(request.path) else "",
+        asked=asked,
+        upstream=URL(request.app[_SETTINGS].upstream),
+        headers=request.headers,
+    )
+
+
+def _error_class(reply: aiohttp.ClientResponse, relay: Relay) -> str | None:
+    """What went wrong, for statistics; a blocked response is no error."""
+    if relay.conclusion is None:
+        return "monitor_failed"
+    if relay.cut_short:
+        return "upstream_broke_off"
+    return str(reply.status) if reply.status >= 400 else None
 
 
 def _reader(request: web.Request, reply: aiohttp.ClientResponse, dialect: Dialect) -> Reader:
@@ -196,6 +254,8 @@ def _response(
     kept["x-subtext-decision"] = "pending"
     if relay.conclusion:
         kept["x-subtext-decision"] = relay.conclusion.worst.decision.name.lower()
+        if relay.conclusion.gaps:
+            kept["x-subtext-coverage"] = ", ".join(relay.conclusion.gaps)
     if relay.failed_open:
         kept["x-subtext-failed-open"] = "true"
     status, reason = reply.status, reply.reason
@@ -219,13 +279,16 @@ async def _chunks(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 
 async def _unreachable(
-    request: web.Request, origin: Trace, dialect: Dialect, error: Exception
+    request: web.Request, origin: Trace, dialect: Dialect, error: Exception, span: Span
 ) -> web.Response:
     """Answer for an upstream that did not, and record that nothing could be judged."""
     problem = f"the upstream could not be reached: {type(error).__name__}"
     request.app[_ENGINE].metrics.unreachable.inc()
     relay = Relay(request.app[_ENGINE], origin, dialect.reader(streaming=False), streaming=False)
-    await relay.run(_broken(problem))
+    try:
+        await relay.run(_broken(problem))
+    finally:
+        span.end(relay, error=type(error).__name__)
     status = 504 if isinstance(error, TimeoutError) else 502
     return _error(
         status, f"{problem[0].upper()}{problem[1:]}.", {"x-subtext-verdict-id": relay.verdict_id}
@@ -240,7 +303,7 @@ async def _broken(problem: str) -> AsyncIterator[bytes]:
 
 async def _pass_through(request: web.Request, body: bytes) -> web.StreamResponse:
     try:
-        reply = await _forward(request, body)
+        reply = await _forward(request, body, {})
     except (aiohttp.ClientError, TimeoutError) as error:
         return _error(502, f"The upstream could not be reached: {type(error).__name__}.")
     try:
@@ -264,13 +327,15 @@ async def _relay_plainly(request: web.Request, reply: aiohttp.ClientResponse) ->
     return response
 
 
-async def _forward(request: web.Request, body: bytes) -> aiohttp.ClientResponse:
+async def _forward(
+    request: web.Request, body: bytes, extra: Mapping[str, str]
+) -> aiohttp.ClientResponse:
     """Send the request on, to the configured upstream only; redirects are not followed."""
     target = URL(request.app[_SETTINGS].upstream.rstrip("/") + request.raw_path, encoded=True)
     return await request.app[_CLIENT].request(
         request.method,
         target,
-        headers=headers.to_upstream(request.headers),
+        headers=headers.to_upstream(request.headers, extra),
         data=body or None,
         allow_redirects=False,
     )

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from socket import AF_INET, AF_INET6, create_server
@@ -18,6 +18,7 @@ from dashboard.app import LOCAL_HOSTS
 from dashboard.app import create_app as create_dashboard
 from monitor.clock import utc_now
 from monitor.engine import Engine
+from monitor.health import Health, ModelProbe, Part, store_probe
 from monitor.notary import Notary
 from monitor.recording import recorder
 from monitor.rulebook import Rulebook, to_toml
@@ -25,6 +26,7 @@ from monitor.store import Store
 from stream import proxy, replay
 from stream.checkpoints import attesting
 from stream.reload import PolicySource, following
+from stream.tracing import Tracer
 
 #: In a demo, a recorded response is asked for so often (seconds), so that the dashboard lives.
 DEMO_INTERVAL = 6.0
@@ -57,6 +59,8 @@ class Server:
     #: How the sidecar shows itself to clients; None serves plain HTTP.
     tls: ssl.SSLContext | None = None
     demo: bool = False
+    #: Observes judged responses; without one, nobody does.
+    tracer: Tracer | None = None
 
     async def run(self) -> None:
         """Serve until SIGINT or SIGTERM; then let running responses end and be recorded."""
@@ -84,21 +88,23 @@ class Server:
             if self.demo:
                 upstream = await stack.enter_async_context(_replaying())
                 settings = replace(settings, upstream=upstream)
-            app = proxy.create_app(engine, settings)
+            health = self._health()
+            stack.push_async_callback(health.aclose)
+            app = proxy.create_app(engine, settings, health=health, tracer=self.tracer)
             where = (self.addresses.host, self.addresses.port)
             sidecar = await stack.enter_async_context(listening(app, *where, tls=self.tls))
-            dashboard = await stack.enter_async_context(self._dashboard(engine, sidecar))
+            dashboard = await stack.enter_async_context(self._dashboard(engine, sidecar, health))
             if self.demo:
                 await stack.enter_async_context(_asking(sidecar))
             yield sidecar, dashboard
 
     @asynccontextmanager
-    async def _dashboard(self, engine: Engine, sidecar: str) -> AsyncIterator[str]:
+    async def _dashboard(self, engine: Engine, sidecar: str, health: Health) -> AsyncIterator[str]:
         app = create_dashboard(
             store=self.store,
             judge=engine.judge,
             policy=lambda: engine.policy,
-            ready=self._ready,
+            health=health,
             allowed_hosts=(*LOCAL_HOSTS, self.addresses.dashboard_host),
             try_line=_try_line(sidecar),
             metrics=engine.metrics.exposition,
@@ -118,8 +124,10 @@ class Server:
             server.should_exit = True
             await task
 
-    def _ready(self) -> Mapping[str, bool]:
-        return {"store": self.store.newest_seq() >= 0}
+    def _health(self) -> Health:
+        return Health(
+            {Part.MODEL: ModelProbe(self.classifier), Part.STORE: store_probe(self.store)}
+        )
 
     def _greet(self, sidecar: str, dashboard: str) -> None:
         console = Console(highlight=False)

@@ -41,6 +41,8 @@ _VOICES = {
     "model": _Voice.MODEL,
 }
 _CONVERSATION = ("conversation_id", "session_id", "thread_id", "conversation")
+#: Limits of tokens per choice, by dialect.
+_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 #: Keys of a message or a part of one under which text stands.
 _TEXT = ("text", "content", "output", "input_text")
 
@@ -56,12 +58,21 @@ def read_request(body: bytes) -> Request:
         stream=value.get("stream") is True,
         conversation_id=_conversation(value),
         previous_response_id=_string(value.get("previous_response_id")),
+        max_tokens=_max_tokens(value),
     )
 
 
 def _decoded(body: bytes) -> str:
     """The text of a body in whichever encoding of JSON: servers read UTF-16 and UTF-32 too."""
     return body.decode(json.detect_encoding(body), errors="replace")
+
+
+def _max_tokens(body: dict[str, Any]) -> int | None:
+    """The most that the request allows; of several limits the highest, which is none too low."""
+    found = [n for key in _LIMITS if type(n := body.get(key)) is int and n > 0]
+    asked = body.get("n")
+    choices = asked if type(asked) is int and asked > 0 else 1
+    return max(found) * choices if found else None
 
 
 def _prompt(body: dict[str, Any]) -> str:

@@ -10,8 +10,9 @@ from monitor.dialects.port import Refusal
 from monitor.dialects.rows import Node
 from monitor.dialects.scribe import Scribe
 from monitor.dialects.sse import MAX_EVENT, Framer, parse_event
+from monitor.dialects.usage import Meter
 from monitor.dialects.walk import Walker
-from monitor.types import Channel, Frame
+from monitor.types import Channel, Disclosure, Frame
 
 __all__ = ["MAX_BODY", "StreamReader", "WholeReader"]
 
@@ -29,6 +30,18 @@ class _Reader:
         self._ending = ending
         self._scribe = Scribe(starts_in_thinking=starts_in_thinking)
         self._walker = Walker(self._scribe)
+        self._meter = Meter()
+
+    @property
+    def disclosure(self) -> Disclosure:
+        """What the response told besides its text so far."""
+        return Disclosure(
+            usage=self._meter.usage,
+            shows_thinking=self._scribe.thought,
+            sealed=self._walker.sealed,
+            redacted=self._walker.redacted,
+            misshapen=self._walker.misshapen,
+        )
 
     def released(self, _frame: Frame) -> None:
         """Note that the frame went to the client."""
@@ -44,7 +57,8 @@ class _Reader:
         return self._walker.problem
 
     def _look(self, payload: dict[str, Any]) -> None:
-        """Learn the model's name and what a refusal repeats."""
+        """Learn the model's name, the tokens that the server counts, what a refusal repeats."""
+        self._meter.read(payload)
         for source in (payload, payload.get("message"), payload.get("response")):
             if isinstance(source, dict):
                 self._ending.seen.update(

@@ -7,6 +7,7 @@ from typing import Any
 
 from monitor.dialects.formats import DIALECTS, WireFormat
 from monitor.dialects.jsontext import Parsed, parse
+from monitor.dialects.port import Reader
 from monitor.dialects.sse import parse_event
 from monitor.dialects.traces import (
     BadTraceError,
@@ -124,13 +125,13 @@ def _dialect(value: Mapping[str, Any]) -> WireFormat | None:
 def _reply(dialect: WireFormat, value: Mapping[str, Any]) -> Iterator[Trace | str]:
     reader = dialect.whole()
     problem = reader.take(value)
-    yield from _traces([reader.frame(b"", problem=problem)], reader.model, value)
+    yield from _traces([reader.frame(b"", problem=problem)], reader, value)
 
 
 def _stream(data: bytes) -> Iterator[Trace | str]:
     dialect = _sniff(data)
     reader = dialect.reader(streaming=True)
-    yield from _traces([*reader.feed(data), *reader.close()], reader.model, {})
+    yield from _traces([*reader.feed(data), *reader.close()], reader, {})
 
 
 def _sniff(data: bytes) -> WireFormat:
@@ -143,7 +144,7 @@ def _sniff(data: bytes) -> WireFormat:
     return DIALECTS["chat"]
 
 
-def _traces(frames: list[Frame], model: str, given: Mapping[str, Any]) -> Iterator[Trace | str]:
+def _traces(frames: list[Frame], reader: Reader, given: Mapping[str, Any]) -> Iterator[Trace | str]:
     problem = next((f.problem for f in frames if f.problem), None)
     spoken = parts_of(d for f in frames for d in f.deltas)
     if not spoken:
@@ -155,9 +156,10 @@ def _traces(frames: list[Frame], model: str, given: Mapping[str, Any]) -> Iterat
         yield Trace(
             trace_id=identity or content_id(parts, names["prompt"], choice),
             parts=parts,
-            model=model,
+            model=reader.model,
             choice=choice,
             problem=problem,
+            disclosure=reader.disclosure,
             **names,
         )
 

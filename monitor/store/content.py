@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from monitor.audit import canonical
+from monitor.dialects import disclosure_from_json, disclosure_to_json
 from monitor.store.errors import CorruptContent
 from monitor.types import Channel, Check, Decision, Part, Trace, Verdict
 from monitor.wire import verdict_json
@@ -43,6 +44,7 @@ def pack(verdict: Verdict, trace: Trace) -> Content:
         "tenant": trace.tenant,
         "conversation_id": trace.conversation_id,
         "choice": trace.choice,
+        "disclosure": disclosure_to_json(trace.disclosure),
         "content_sha256": hashlib.sha256(plain).hexdigest(),
         "content_bytes": len(plain),
     }
@@ -64,6 +66,7 @@ def unpack(body: Mapping[str, Any], data: bytes) -> tuple[Trace, dict[str, Any]]
         tenant=body["tenant"],
         conversation_id=body["conversation_id"],
         choice=body["choice"],
+        disclosure=disclosure_from_json(body.get("disclosure")),
     )
     return trace, content
 
@@ -82,6 +85,8 @@ def columns(body: Mapping[str, Any]) -> dict[str, Any]:
         "unscored": None if unscored is None else label(unscored),
         "failed_open": document["failed_open"],
         "disguised": document["disguised_characters"],
+        # Records of older versions say nothing about it.
+        "coverage_gaps": label(" ".join(document.get("coverage_gaps", ()))),
     }
 
 

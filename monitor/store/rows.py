@@ -18,6 +18,8 @@ class Query:
     decision: Decision | None = None
     #: True: only those where a check could not be made; False: only those where all were.
     unscored: bool | None = None
+    #: True: only those that could not be seen in full; False: only those without a known gap.
+    gaps: bool | None = None
     #: Together: only those where `check` has at least this probability.
     check: Check | None = None
     min_probability: float | None = None
@@ -50,6 +52,8 @@ class VerdictRow:
     failed_open: bool
     #: Characters of the trace that were in disguise.
     disguised: int
+    #: What could not be seen: names of `monitor.types.Gap`, apart by spaces.
+    coverage_gaps: str
     #: The first words of the answer, else of the thinking; None when the content was erased.
     excerpt: str | None
 
@@ -82,6 +86,8 @@ class Summary:
     decisions: Mapping[Decision, int]
     #: Those where a check could not be made.
     unscored: int
+    #: Those on responses that could not be seen in full.
+    gaps: int
 
     @property
     def total(self) -> int:

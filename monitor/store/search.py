@@ -46,9 +46,11 @@ def summary(connection: Connection) -> Summary:
     counts = select(verdicts.c.decision, func.count()).group_by(verdicts.c.decision)
     found = {_decision(d): n for d, n in connection.execute(counts)}
     unscored = select(func.count()).where(verdicts.c.unscored.is_not(None))
+    gaps = select(func.count()).where(verdicts.c.coverage_gaps != "")
     return Summary(
         decisions={decision: found.get(decision, 0) for decision in Decision},
         unscored=connection.execute(unscored).scalar_one(),
+        gaps=connection.execute(gaps).scalar_one(),
     )
 
 
@@ -65,6 +67,8 @@ def _conditions(query: Query) -> Iterator[ColumnElement[bool]]:
         yield verdicts.c.decision == query.decision.value
     if query.unscored is not None:
         yield verdicts.c.unscored.is_not(None) if query.unscored else verdicts.c.unscored.is_(None)
+    if query.gaps is not None:
+        yield verdicts.c.coverage_gaps != "" if query.gaps else verdicts.c.coverage_gaps == ""
     if query.check is not None and query.min_probability is not None:
         yield verdicts.c[query.check.value] >= query.min_probability
     for name in ("model", "tenant", "conversation_id"):

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, select
+from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, select, update
 
 from monitor.audit import AuditRecord, Kind, Report
 from monitor.store import chain, checkpoints, inspection, search
@@ -13,7 +13,7 @@ from monitor.store.content import Content, columns, pack
 from monitor.store.database import connect, reading, writing
 from monitor.store.inspection import Watch
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
-from monitor.store.schema import contents, records, verdicts
+from monitor.store.schema import contents, heartbeats, records, verdicts
 from monitor.types import Trace, Verdict
 
 #: Records read at a time; between two reads no transaction is open.
@@ -83,6 +83,12 @@ class Store:
         """Return the models that verdicts are about, as labels, in order."""
         with reading(self._engine) as connection:
             return search.models(connection)
+
+    def beat(self) -> None:
+        """Write something that means nothing: raises when nothing can be written."""
+        with self._turn, writing(self._engine) as connection:
+            if connection.execute(_beat).rowcount == 0:
+                connection.execute(insert(heartbeats).values(number=0, beats=1))
 
     def newest_seq(self) -> int:
         """Return the number of the newest record; -1 when there is none."""
@@ -157,6 +163,7 @@ class Store:
 # Built once: building a statement takes longer than running it.
 _known = select(verdicts.c.seq).where(verdicts.c.verdict_id == bindparam("verdict_id"))
 _insert_verdict, _insert_content = insert(verdicts), insert(contents)
+_beat = update(heartbeats).values(beats=heartbeats.c.beats + 1)
 
 
 def _record(connection: Connection, content: Content) -> AuditRecord:

@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,6 +35,9 @@ from stream.cli.tls import (
     upstream_tls,
 )
 from stream.reload import PolicySource
+
+if TYPE_CHECKING:
+    from stream.otel import Exporting
 
 
 def serve(
@@ -98,6 +101,15 @@ def serve(
     upstream_timeout: Annotated[
         float, typer.Option(help="Seconds without a byte before the upstream counts as broken off.")
     ] = 300.0,
+    otel: Annotated[
+        bool,
+        typer.Option(
+            "--otel",
+            envvar="SUBTEXT_OTEL",
+            help="Send a span per judged response over OTLP, as OTEL_EXPORTER_OTLP_ENDPOINT and"
+            " the other OTEL_* variables say. Needs `pip install 'subtext[otel]'`.",
+        ),
+    ] = False,
     starts_in_thinking: Annotated[
         bool,
         typer.Option(
@@ -136,6 +148,7 @@ def serve(
 
     tls = sidecar_tls(tls_cert, tls_key, tls_client_ca)
     towards = upstream_tls(upstream, upstream_ca, upstream_cert, upstream_key)
+    exporting = _open_telemetry() if otel else None
     key, vault = open_key(key_file), open_vault(checkpoints)
     classifier, store = open_classifier(model), open_store(database)
     source = PolicySource(file=policy, defaults=dict(classifier.thresholds), mode=mode)
@@ -159,11 +172,27 @@ def serve(
             host=host, port=port, dashboard_host=dashboard_host, dashboard_port=dashboard_port
         ),
         demo=demo,
+        tracer=exporting.tracer if exporting else None,
     )
     try:
         asyncio.run(server.run())
     except OSError as error:
         raise fail(f"Could not start: {error.strerror or error}.") from error
+    finally:
+        if exporting:
+            exporting.close()
+
+
+def _open_telemetry() -> "Exporting":
+    """Prepare OpenTelemetry, or stop with the reason why it cannot be used."""
+    try:
+        from stream.otel import Exporting  # noqa: PLC0415 -- only when it is wanted
+
+        return Exporting.from_environment()
+    except ImportError as error:
+        raise fail("--otel needs OpenTelemetry: pip install 'subtext[otel]'.") from error
+    except ValueError as error:
+        raise fail(f"--otel: {error}") from error
 
 
 def _check_header(name: str) -> None:

@@ -14,6 +14,7 @@ import uvicorn
 from playwright.sync_api import sync_playwright
 
 from dashboard.app import create_app
+from monitor.health import Health
 from monitor.recording import recorder
 from monitor.store import Store
 from monitor.types import Verdict
@@ -68,7 +69,7 @@ def site():
         store=store,
         judge=engine(record=recorder(store)).judge,
         policy=rulebook,
-        ready=lambda: {"store": True},
+        health=Health({}),
         try_line="curl -s http://localhost:1/v1/chat/completions",
     )
     with socket.socket() as listener:

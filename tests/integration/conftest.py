@@ -88,8 +88,15 @@ class Setup:
         raise AssertionError("no verdict was recorded")
 
 
-async def start(
-    stack: AsyncExitStack, *, classifier=None, rules=None, record=None, url=None, **settings
+async def start(  # noqa: PLR0913 -- keyword-only: what a sidecar is made of
+    stack: AsyncExitStack,
+    *,
+    classifier=None,
+    rules=None,
+    record=None,
+    url=None,
+    tracer=None,
+    **settings,
 ) -> Setup:
     """Start a sidecar with a given engine and settings, in front of a scripted upstream."""
     upstream, record = Upstream(), record or Recorded()
@@ -97,7 +104,7 @@ async def start(
     behind.router.add_route("*", "/{path:.*}", upstream.handle)
     address = url or await stack.enter_async_context(listening(behind, "127.0.0.1", 0))
     shared = engine(classifier=classifier, rules=rules, record=record)
-    app = proxy.create_app(shared, proxy.Settings(upstream=address, **settings))
+    app = proxy.create_app(shared, proxy.Settings(upstream=address, **settings), tracer=tracer)
     front = await stack.enter_async_context(listening(app, "127.0.0.1", 0))
     client = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
     return Setup(url=front, upstream=upstream, record=record, engine=shared, client=client)

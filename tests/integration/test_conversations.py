@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy.event import listen
 
 from dashboard.app import create_app
+from monitor.health import Health
 from monitor.recording import recorder
 from monitor.store import Query, Store
 from tests.integration.data_places import event
@@ -84,7 +85,7 @@ async def test_the_page_of_a_turn_links_to_the_others():
         for tenant, name in (("a", "t<1>"), ("a", "t<1>"), ("b", "t<1>"), ("a", "u"), ("a", ""))
     ]
     first, second, foreign, lone, alone = (v.verdict_id for v in talk)
-    app = create_app(store=store, judge=mind.judge, policy=rulebook, ready=dict)
+    app = create_app(store=store, judge=mind.judge, policy=rulebook, health=Health({}))
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         page = (await http.get(f"/verdicts/{first}")).text

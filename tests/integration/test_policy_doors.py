@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from dashboard.app import create_app
 from dashboard.trace_view import trace_view
+from monitor.health import Health
 from monitor.policy_file import parse
 from monitor.recording import recorder
 from monitor.store import Store
@@ -67,7 +68,7 @@ async def test_the_sidecar_resolves_by_route_model_and_tenant(sidecar, fields, r
 async def test_the_api_resolves_likewise_and_tells(fields, rule, decision):
     store = Store.open("sqlite://")
     mind = engine(rules=BOOK, record=recorder(store))
-    door = create_app(store=store, judge=mind.judge, policy=lambda: mind.policy, ready=dict)
+    door = create_app(store=store, judge=mind.judge, policy=lambda: mind.policy, health=Health({}))
     transport = httpx.ASGITransport(app=door)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         made = (await http.post("/v1/score", json={**HINTING, **fields, "model": "replay"})).json()

@@ -7,6 +7,7 @@ import pytest
 
 from dashboard.app import create_app
 from dashboard.guard import Guard, host_name
+from monitor.health import Health
 from monitor.store import Store
 from tests.support import Recorded, engine, rulebook
 
@@ -31,7 +32,7 @@ def build(store, judge=None, **options):
         store=store,
         judge=judge or engine().judge,
         policy=rulebook,
-        ready=lambda: {"classifier": True},
+        health=Health({}),
         **options,
     )
 
