@@ -53,7 +53,7 @@ class OtelTracer:
         attributes = dict(_asked(call))
         operation = str(attributes["gen_ai.operation.name"])
         span = self._spans.start_span(
-            f"{operation} {call.asked.model}".strip(),
+            f"{operation} {_sendable(call.asked.model)}".strip(),
             context=propagate.extract(call.headers),
             kind=SpanKind.CLIENT,
             attributes=attributes,
@@ -140,15 +140,20 @@ def _asked(call: Call) -> Iterator[tuple[str, _Value]]:
     yield "gen_ai.provider.name", _PROVIDERS.get(call.dialect, "openai")
     yield "gen_ai.request.stream", call.asked.stream
     if call.asked.model:
-        yield "gen_ai.request.model", call.asked.model
+        yield "gen_ai.request.model", _sendable(call.asked.model)
     if call.asked.max_tokens is not None:
         yield "gen_ai.request.max_tokens", call.asked.max_tokens
     if call.asked.conversation_id:
-        yield "gen_ai.conversation.id", call.asked.conversation_id
+        yield "gen_ai.conversation.id", _sendable(call.asked.conversation_id)
     if call.upstream.host:
         yield "server.address", call.upstream.host
     if call.upstream.port:
         yield "server.port", call.upstream.port
+
+
+def _sendable(text: str) -> str:
+    """What a client wrote, without half characters: one of them would lose a whole batch."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _answered(relay: Relay, conclusion: Conclusion) -> Iterator[tuple[str, _Value]]:

@@ -43,6 +43,7 @@ _VOICES = {
 _CONVERSATION = ("conversation_id", "session_id", "thread_id", "conversation")
 #: Limits of tokens per choice, by dialect.
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_MOST = 10**9
 #: Keys of a message or a part of one under which text stands.
 _TEXT = ("text", "content", "output", "input_text")
 
@@ -69,10 +70,13 @@ def _decoded(body: bytes) -> str:
 
 def _max_tokens(body: dict[str, Any]) -> int | None:
     """The most that the request allows; of several limits the highest, which is none too low."""
-    found = [n for key in _LIMITS if type(n := body.get(key)) is int and n > 0]
-    asked = body.get("n")
-    choices = asked if type(asked) is int and asked > 0 else 1
-    return max(found) * choices if found else None
+    found = [n for key in _LIMITS if (n := _count(body.get(key)))]
+    return max(found) * (_count(body.get("n")) or 1) if found else None
+
+
+def _count(value: object) -> int:
+    """A number of tokens or choices; 0 where there is none that can be meant."""
+    return value if type(value) is int and 0 < value <= _MOST else 0
 
 
 def _prompt(body: dict[str, Any]) -> str:

@@ -210,16 +210,18 @@ async def test_the_environment_says_where_to_send_it(sidecar, monkeypatch):
         exporting = Exporting.from_environment()
         setup = await sidecar(tracer=exporting.tracer)
         setup.upstream.streams(*events(CLEAN))
+        await setup.post(
+            {**STREAM, "model": "\ud800", "max_tokens": 10**300, "session_id": "\udfff"}
+        )
         await setup.post(STREAM)
-        await setup.verdict()
         await asyncio.to_thread(exporting.close)
     (spans,) = ExportTraceServiceRequest.FromString(got["/v1/traces"]).resource_spans
     (logs,) = ExportLogsServiceRequest.FromString(got["/v1/logs"]).resource_logs
     resource = {a.key: a.value.string_value for a in spans.resource.attributes}
     assert resource["service.name"] == "subtext"
     assert resource["deployment.environment.name"] == "test"
-    assert [s.name for s in spans.scope_spans[0].spans] == ["chat m"]
-    assert len(logs.scope_logs[0].log_records) == 3
+    assert [s.name for s in spans.scope_spans[0].spans] == ["chat ?", "chat m"]
+    assert len(logs.scope_logs[0].log_records) == 6
 
 
 def test_the_environment_can_name_the_service(monkeypatch):

@@ -218,3 +218,23 @@ def test_no_body_makes_it_raise(body):
 
 def test_a_deep_body_is_blank():
     assert CHAT.request(b'{"messages":' + b"[" * 100_000) == Request()
+
+
+@pytest.mark.parametrize(
+    ("body", "limit"),
+    [
+        ({}, None),
+        ({"max_tokens": 100}, 100),
+        ({"max_completion_tokens": 100, "max_tokens": 50}, 100),
+        ({"max_output_tokens": 7}, 7),
+        ({"max_tokens": 100, "n": 3}, 300),
+        ({"max_tokens": None, "n": 3}, None),
+        ({"max_tokens": "100"}, None),
+        ({"max_tokens": True}, None),
+        ({"max_tokens": -1}, None),
+        ({"max_tokens": 10**30}, None),
+        ({"max_tokens": 100, "n": -2}, 100),
+    ],
+)
+def test_the_most_tokens_that_a_request_allows(body, limit):
+    assert request(body).max_tokens == limit
