@@ -67,6 +67,12 @@ class Engine:
         """
         return Session(self, origin, live)
 
+    async def refuse(self, verdict_id: str, problem: str) -> Verdict:
+        """Record a BLOCK, whatever the policy says of failures: something was refused unread."""
+        live = Live(verdict_id=verdict_id, on_progress=lambda: None)
+        session = self.open(Trace(trace_id=self.world.new_id(), parts=()), live=live)
+        return await session.finish(problem=problem, refused=True)
+
     async def judge(self, trace: Trace) -> Verdict:
         """Judge and record a complete trace, in its turn: the same session, fed at once."""
         async with self._stored:
@@ -105,7 +111,7 @@ class Session:
         self._waiting: deque[tuple[float, Step]] = deque()
         self._changed = asyncio.Event()
         self._ended = False
-        self._opened = False
+        self._opened = self._refused = False
         self._started = engine.world.monotonic()
         self._scoring_seconds = 0.0
         self._task = asyncio.create_task(self._run())
@@ -129,14 +135,20 @@ class Session:
             await self._changed.wait()
 
     async def finish(
-        self, *, problem: str | None = None, cut: bool = False, opened: bool = False
+        self,
+        *,
+        problem: str | None = None,
+        cut: bool = False,
+        opened: bool = False,
+        refused: bool = False,
     ) -> Verdict:
         """End the text, and return the verdict once it is recorded.
 
         `problem` says why part of the response could not be read; `cut` leaves unscored what still
-        waits, because the response was refused already; `opened` says that text went out unjudged.
+        waits, because the response was refused already; `opened` says that text went out unjudged;
+        `refused`, that nothing was even asked for.
         """
-        self._opened = opened
+        self._opened, self._refused = opened, refused
         if problem is not None:
             self._tally.fail(problem)
         if not cut:
@@ -223,19 +235,19 @@ class Session:
     def _verdict(self) -> Verdict:
         engine = self._engine
         ruling = decide(engine.policy, assessments := self._tally.assessments())
+        certain = Decision.BLOCK if self._refused else self._tally.reached
         total = engine.world.monotonic() - self._started
         return Verdict(
             verdict_id=self.verdict_id,
             trace_id=self._origin.trace_id,
-            decision=max(ruling.decision, self._tally.reached),
+            decision=max(ruling.decision, certain),
             mode=engine.policy.mode,
             assessments=assessments,
             steps=tuple(self._tally.steps),
             versions=engine.versions,
             created_at=engine.world.now(),
             timings_ms={"scoring": self._scoring_seconds * 1000, "total": total * 1000},
-            failed_open=self._opened
-            or (ruling.failed_open and self._tally.reached is not Decision.BLOCK),
+            failed_open=self._opened or (ruling.failed_open and certain is not Decision.BLOCK),
         )
 
     async def _record(self, verdict: Verdict, problem: str | None) -> Verdict:

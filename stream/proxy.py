@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 
 import aiohttp
@@ -15,6 +15,9 @@ from monitor.dialects import Dialect, Reader, Request
 from monitor.engine import Engine
 from monitor.types import Mode, Trace
 from stream import headers
+from stream.admission import Limits, RefusedRequest, body_of, examine
+from stream.budget import Budget, OverBudget, Share
+from stream.overload import Refusals
 from stream.plain import OpaqueReader, PlainReader
 from stream.relay import Relay, UpstreamBroke
 from stream.routes import dialect_of, is_known
@@ -35,6 +38,12 @@ class Settings:
     max_request_bytes: int = 32 * 1024 * 1024
     #: Responses under judgement at once; more are refused with 503.
     max_responses: int = 256
+    #: Bytes of requests and responses that are held together at once; more are refused with 503,
+    #: or broken off.
+    max_held_bytes: int = 1024 * 1024 * 1024
+    #: Seconds that a client gets to send a request's head, then its body, and to take each piece
+    #: of its response.
+    client_timeout: float = 60.0
     tenant: str = ""
     #: The chat template opens the thinking itself, so plain text is thinking until `</think>`.
     starts_in_thinking: bool = False
@@ -44,6 +53,9 @@ _ENGINE = web.AppKey("engine", Engine)
 _SETTINGS = web.AppKey("settings", Settings)
 _CLIENT = web.AppKey("client", aiohttp.ClientSession)
 _SLOTS = web.AppKey("slots", Slots)
+_LIMITS = web.AppKey("limits", Limits)
+_BUDGET = web.AppKey("budget", Budget)
+_REFUSALS = web.AppKey("refusals", Refusals)
 #: Seconds that running responses get at shutdown before they are cut off.
 DRAIN_SECONDS = 5.0
 
@@ -52,6 +64,8 @@ def create_app(engine: Engine, settings: Settings) -> web.Application:
     """The sidecar as an aiohttp application; run it with `handler_cancellation=True`."""
     app = web.Application(client_max_size=settings.max_request_bytes)
     app[_ENGINE], app[_SETTINGS], app[_SLOTS] = engine, settings, Slots()
+    app[_LIMITS] = Limits(body=settings.max_request_bytes, seconds=settings.client_timeout)
+    app[_BUDGET], app[_REFUSALS] = Budget(settings.max_held_bytes), Refusals(engine)
     app.cleanup_ctx.append(_client)
     app.on_shutdown.append(_drain)
     app.router.add_route("*", "/{path:.*}", _handle)
@@ -85,27 +99,51 @@ async def _drain(app: web.Application) -> None:
         relay.client_left()
     if slots.tasks:
         await asyncio.wait(slots.tasks, timeout=2 * app[_ENGINE].policy.deadline_seconds)
+    await app[_REFUSALS].close()
 
 
 async def _handle(request: web.Request) -> web.StreamResponse:
-    if not request.raw_path.startswith("/"):
-        return _error(400, "The request target must be a path; this is no forward proxy.")
-    dialect = dialect_of(request.method, request.path)
+    try:
+        examine(request, request.app[_LIMITS])
+        return await _answer(request)
+    except RefusedRequest as refused:
+        return _error(refused.status, refused.message)
+    except OverBudget:
+        return _overloaded(request, "Too much is being held for other requests.")
+
+
+def _overloaded(request: web.Request, message: str) -> web.Response:
+    verdict_id = request.app[_REFUSALS].add()
+    return _error(503, message, {"retry-after": "1", "x-subtext-verdict-id": verdict_id})
+
+
+async def _answer(request: web.Request) -> web.StreamResponse:
+    dialect = _dialect(request)
     if dialect is None:
-        return await _pass_through(request, await request.read())
+        async with _body(request) as body:
+            return await _pass_through(request, body)
     slots = request.app[_SLOTS]
     if slots.taken >= request.app[_SETTINGS].max_responses:
-        request.app[_ENGINE].metrics.overloaded.inc()
-        return _error(503, "Too many responses are being judged.", {"retry-after": "1"})
+        return _overloaded(request, "Too many responses are being judged.")
     slots.requests += 1
     try:
-        return await _judged(request, dialect)
+        async with _body(request) as body:
+            return await _judged(request, dialect, body)
     finally:
         slots.requests -= 1
 
 
-async def _judged(request: web.Request, dialect: Dialect) -> web.StreamResponse:
-    body = await request.read()
+def _dialect(request: web.Request) -> Dialect | None:
+    """The format of the answer, if `/` in the path and `%2F` are taken for the same or are not."""
+    method = request.method
+    return dialect_of(method, request.path) or dialect_of(method, request.rel_url.raw_path)
+
+
+def _body(request: web.Request) -> AbstractAsyncContextManager[bytes]:
+    return body_of(request, request.app[_LIMITS], request.app[_BUDGET])
+
+
+async def _judged(request: web.Request, dialect: Dialect, body: bytes) -> web.StreamResponse:
     asked = dialect.request(body)
     origin = _origin(request, asked)
     try:
@@ -122,12 +160,14 @@ async def _relay_judged(
     request: web.Request, reply: aiohttp.ClientResponse, origin: Trace, dialect: Dialect
 ) -> web.StreamResponse:
     reader = _reader(request, reply, dialect)
-    relay = Relay(request.app[_ENGINE], origin, reader, streaming=_streams(reply))
-    request.app[_SLOTS].start(relay, _chunks(reply))
+    room = Share(request.app[_BUDGET])
+    relay = Relay(request.app[_ENGINE], origin, reader, streaming=_streams(reply), room=room)
+    running = request.app[_SLOTS].start(relay, _chunks(reply))
     try:
         return await _send(request, reply, relay)
     finally:
         relay.client_left()
+        running.add_done_callback(lambda _: room.close())
 
 
 def _reader(request: web.Request, reply: aiohttp.ClientResponse, dialect: Dialect) -> Reader:
@@ -153,13 +193,23 @@ async def _send(
     response = _response(request, reply, relay)
     await response.prepare(request)
     with suppress(ConnectionResetError):  # the client left; the verdict is recorded all the same
-        await response.write(first)
+        await _write(request, response, first)
         async for data in output:
-            await response.write(data)
+            await _write(request, response, data)
         if relay.cut_short:
             _abort(request)
         await response.write_eof()
     return response
+
+
+async def _write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
+    """Send a piece; a client that does not take it in time loses its connection."""
+    try:
+        async with asyncio.timeout(request.app[_SETTINGS].client_timeout):
+            await response.write(data)
+    except TimeoutError:
+        _abort(request)
+        raise ConnectionResetError("the client takes nothing") from None
 
 
 def _abort(request: web.Request) -> None:
@@ -172,7 +222,7 @@ def _response(
     request: web.Request, reply: aiohttp.ClientResponse, relay: Relay
 ) -> web.StreamResponse:
     mode = request.app[_ENGINE].policy.mode
-    kept = headers.to_client(reply.headers)
+    kept = headers.to_client(reply.headers, request.app[_SETTINGS].upstream)
     if mode is not Mode.OBSERVE:
         kept.popall("content-length", None)  # a refusal has another length
     kept["x-subtext-mode"] = mode.value
@@ -182,13 +232,17 @@ def _response(
         kept["x-subtext-decision"] = relay.conclusion.worst.decision.name.lower()
     if relay.failed_open:
         kept["x-subtext-failed-open"] = "true"
-    status, reason = reply.status, reply.reason
+    status, reason = reply.status, _reason(reply)
     if relay.conclusion and relay.conclusion.refused:
         kept.popall("content-encoding", None)
         kept["content-type"] = "text/event-stream" if _streams(reply) else "application/json"
         if status < 400 and not is_known(request.path):
             status, reason = 403, "Forbidden"
     return web.StreamResponse(status=status, reason=reason, headers=kept)
+
+
+def _reason(reply: aiohttp.ClientResponse) -> str | None:
+    return reply.reason if headers.clean(reply.reason) else None
 
 
 async def _chunks(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -208,7 +262,8 @@ async def _unreachable(
     """Answer for an upstream that did not, and record that nothing could be judged."""
     problem = f"the upstream could not be reached: {type(error).__name__}"
     request.app[_ENGINE].metrics.unreachable.inc()
-    relay = Relay(request.app[_ENGINE], origin, dialect.reader(streaming=False), streaming=False)
+    room, reader = Share(request.app[_BUDGET]), dialect.reader(streaming=False)
+    relay = Relay(request.app[_ENGINE], origin, reader, streaming=False, room=room)
     await relay.run(_broken(problem))
     status = 504 if isinstance(error, TimeoutError) else 502
     return _error(
@@ -235,13 +290,13 @@ async def _pass_through(request: web.Request, body: bytes) -> web.StreamResponse
 
 async def _relay_plainly(request: web.Request, reply: aiohttp.ClientResponse) -> web.StreamResponse:
     """Bytes of routes that are answered without text of a model."""
-    kept = headers.to_client(reply.headers)
-    response = web.StreamResponse(status=reply.status, reason=reply.reason, headers=kept)
+    kept = headers.to_client(reply.headers, request.app[_SETTINGS].upstream)
+    response = web.StreamResponse(status=reply.status, reason=_reason(reply), headers=kept)
     await response.prepare(request)
     with suppress(ConnectionResetError):
         try:
             async for data in reply.content.iter_any():
-                await response.write(data)
+                await _write(request, response, data)
         except (aiohttp.ClientPayloadError, TimeoutError):
             _abort(request)
         await response.write_eof()
@@ -251,25 +306,35 @@ async def _relay_plainly(request: web.Request, reply: aiohttp.ClientResponse) ->
 async def _forward(request: web.Request, body: bytes) -> aiohttp.ClientResponse:
     """Send the request on, to the configured upstream only; redirects are not followed."""
     target = URL(request.app[_SETTINGS].upstream.rstrip("/") + request.raw_path, encoded=True)
-    return await request.app[_CLIENT].request(
+    reply = await request.app[_CLIENT].request(
         request.method,
         target,
         headers=headers.to_upstream(request.headers),
         data=body or None,
         allow_redirects=False,
     )
+    if reply.status < 200:  # such as 101, after which anything could follow
+        reply.close()
+        raise aiohttp.ClientPayloadError(f"status {reply.status}")
+    return reply
 
 
 def _origin(request: web.Request, asked: Request) -> Trace:
     engine = request.app[_ENGINE]
     return Trace(
-        trace_id=request.headers.get("x-request-id", "")[:200] or engine.world.new_id(),
+        trace_id=_request_id(request) or engine.world.new_id(),
         parts=(),
         prompt=asked.prompt,
         model=asked.model,
         tenant=request.app[_SETTINGS].tenant,
         conversation_id=asked.conversation_id,
     )
+
+
+def _request_id(request: web.Request) -> str:
+    """What the client calls its request, if every store and log can hold it."""
+    given = request.headers.get("x-request-id", "")[:200]
+    return given if given.isascii() and given.isprintable() else ""
 
 
 def _error(status: int, message: str, extra: dict[str, str] | None = None) -> web.Response:

@@ -9,6 +9,7 @@ from monitor.engine import Engine, Live, Session
 from monitor.gate import Event, Gate, Outcome, State
 from monitor.logs import complain
 from monitor.types import Decision, Delta, Frame, Mode, Trace, Verdict
+from stream.budget import OverBudget, Share
 
 #: Bytes of a response that are held at most; a larger one counts as unreadable.
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
@@ -46,7 +47,10 @@ class Conclusion:
 class Relay:
     """One response. `run` reads the upstream and concludes; `output` yields what may go out."""
 
-    def __init__(self, engine: Engine, origin: Trace, reader: Reader, *, streaming: bool) -> None:
+    def __init__(
+        self, engine: Engine, origin: Trace, reader: Reader, *, streaming: bool, room: Share
+    ) -> None:
+        """`room` is where the bytes count that are held and the text that is kept."""
         mode = engine.policy.mode
         #: Known from the start; names the verdict of the first choice.
         self.verdict_id = engine.world.new_id()
@@ -66,12 +70,14 @@ class Relay:
         self._drained = asyncio.Event()
         #: Bytes that wait in the gate.
         self._held = 0
+        self._room = room
         self._pull: asyncio.Task[None] | None = None
 
     async def output(self) -> AsyncIterator[bytes]:
         """What the client gets, as soon as it may have it."""
         while (data := await self._outbox.get()) is not None:
             self._unsent -= len(data)
+            self._room.give(len(data))
             self._drained.set()
             yield data
 
@@ -127,10 +133,11 @@ class Relay:
             async for data in chunks:
                 size += len(data)
                 _check_size(size)
+                self._room.take(len(data))
                 await self._take(self._reader.feed(data))
                 await self._client_keeps_up()
             await self._take(self._reader.close())
-        except UpstreamBroke as error:
+        except (UpstreamBroke, OverBudget) as error:
             self._broke = True
             self._problem = self._problem or str(error)
             await self._take(self._reader.close())
@@ -150,6 +157,7 @@ class Relay:
             if frame.problem:
                 self._on_progress()
             for delta in frame.deltas:
+                self._room.note(len(delta.text))
                 await self._session_of(delta).feed(delta)
 
     def _session_of(self, delta: Delta) -> Session:

@@ -78,7 +78,8 @@ class Server:
                 settings = replace(settings, upstream=upstream)
             app = proxy.create_app(engine, settings)
             where = (self.addresses.host, self.addresses.port)
-            sidecar = await stack.enter_async_context(listening(app, *where))
+            patience = settings.client_timeout
+            sidecar = await stack.enter_async_context(listening(app, *where, patience=patience))
             dashboard = await stack.enter_async_context(self._dashboard(engine, sidecar))
             if self.demo:
                 await stack.enter_async_context(_asking(sidecar))
@@ -133,9 +134,20 @@ class _Quiet(uvicorn.Server):
 
 
 @asynccontextmanager
-async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
-    """Serve an aiohttp application; gives its address."""
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+async def listening(
+    app: web.Application, host: str, port: int, *, patience: float = 75.0
+) -> AsyncIterator[str]:
+    """Serve an aiohttp application; gives its address.
+
+    A connection is closed when the head of a request has not come within `patience` seconds.
+    """
+    runner = web.AppRunner(
+        app,
+        handler_cancellation=True,
+        access_log=None,
+        keepalive_timeout=patience,
+        lingering_time=min(10.0, patience),
+    )
     await runner.setup()
     site = web.TCPSite(runner, host, port)
     await site.start()

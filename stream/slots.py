@@ -19,11 +19,12 @@ class Slots:
         """Responses that cost memory and scoring now."""
         return max(self.requests, len(self.tasks))
 
-    def start(self, relay: Relay, chunks: AsyncIterator[bytes]) -> None:
+    def start(self, relay: Relay, chunks: AsyncIterator[bytes]) -> "asyncio.Task[object]":
         """Run a relay to its end even if the client leaves: a verdict must be recorded."""
         task: asyncio.Task[object] = asyncio.create_task(relay.run(chunks))
         self.tasks[task] = relay
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: "asyncio.Task[object]") -> None:
         del self.tasks[task]

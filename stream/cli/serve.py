@@ -69,6 +69,24 @@ def serve(
     upstream_timeout: Annotated[
         float, typer.Option(help="Seconds without a byte before the upstream counts as broken off.")
     ] = 300.0,
+    client_timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            help="Seconds for a client to send a request's head, then its body, and to take each "
+            "piece of its response; slower ones lose their connection.",
+        ),
+    ] = 60.0,
+    max_responses: Annotated[
+        int,
+        typer.Option(min=1, help="Responses under judgement at once; more are refused with 503."),
+    ] = 256,
+    max_held_mib: Annotated[
+        int,
+        typer.Option(
+            min=1, help="MiB of requests and responses held at once; more are refused with 503."
+        ),
+    ] = 1024,
     starts_in_thinking: Annotated[
         bool,
         typer.Option(
@@ -108,6 +126,9 @@ def serve(
         settings=Settings(
             upstream=upstream or "",
             upstream_timeout=upstream_timeout,
+            client_timeout=client_timeout,
+            max_responses=max_responses,
+            max_held_bytes=max_held_mib * 1024 * 1024,
             starts_in_thinking=starts_in_thinking,
         ),
         addresses=Addresses(
