@@ -25,6 +25,9 @@ STORED_AT_ONCE = 16
 #: Code points of a stored trace that are fed at a time.
 SLICE = 65_536
 
+#: Looked up once: it reads a file.
+_VERSION = version("subtext")
+
 Recorder: TypeAlias = Callable[[Verdict, Trace], Awaitable[None]]
 
 
@@ -54,7 +57,7 @@ class Engine:
     def versions(self) -> Versions:
         """What produces this engine's verdicts."""
         return Versions(
-            subtext=version("subtext"),
+            subtext=_VERSION,
             model=self.classifier.identity.model,
             calibration=self.classifier.identity.calibration,
             policy=self.policy.version,

@@ -1,6 +1,7 @@
 """The sidecar: a reverse proxy that releases what the policy allows."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, suppress
@@ -310,7 +311,7 @@ async def _forward(request: web.Request, body: bytes) -> aiohttp.ClientResponse:
         request.method,
         target,
         headers=headers.to_upstream(request.headers),
-        data=body or None,
+        data=io.BytesIO(body) if body else None,  # sent in pieces, so that others get their turn
         allow_redirects=False,
     )
     if reply.status < 200:  # such as 101, after which anything could follow

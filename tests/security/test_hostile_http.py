@@ -114,7 +114,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 async def test_a_request_with_two_meanings_is_refused_and_nothing_reaches_the_server(wire, name):
-    setup = await wire(max_request_bytes=2**16)
+    setup = await wire(max_request_bytes=2**16, patience=2.0)
     got = await exchange(setup.url, REFUSED[name])
     assert got[:5] == b"HTTP/"
     assert got[9:12] in (b"400", b"404", b"413", b"415", b"417", b"501", b"505")
@@ -181,6 +181,13 @@ async def test_what_is_taken_arrives_as_one_plain_request(wire, name):
     assert headers[b"content-length"] == str(len(ASK)).encode()
     assert len(setup.record.verdicts) == 1  # judged as what it is
     await _still_serves(setup)
+
+
+async def test_a_large_body_arrives_whole(wire):
+    setup = await wire()
+    body = ASK + b" " * 3_000_000
+    assert ANSWER in await exchange(setup.url, ask(body=body))
+    assert setup.behind.bodies == [body]
 
 
 @pytest.mark.parametrize(
