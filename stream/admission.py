@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 
-from stream.budget import Budget
+from monitor.budget import Budget
 
 #: Encodings of a body that are undone here, so that it is judged and forwarded in the clear.
 _UNPACKED = frozenset({"gzip", "deflate"})

@@ -12,12 +12,12 @@ import structlog
 from aiohttp import web
 from yarl import URL
 
+from monitor.budget import Budget, OverBudget, Share
 from monitor.dialects import Dialect, Reader, Request
 from monitor.engine import Engine
 from monitor.types import Mode, Trace
 from stream import headers
 from stream.admission import Limits, RefusedRequest, body_of, examine
-from stream.budget import Budget, OverBudget, Share
 from stream.overload import Refusals
 from stream.plain import OpaqueReader, PlainReader
 from stream.relay import Relay, UpstreamBroke

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+from monitor.budget import OverBudget, Share
 from monitor.dialects import Reader, Refusal
 from monitor.engine import Engine, Live, Session
 from monitor.gate import Event, Gate, Outcome, State
 from monitor.logs import complain
 from monitor.types import Decision, Delta, Frame, Mode, Trace, Verdict
-from stream.budget import OverBudget, Share
 
 #: Bytes of a response that are held at most; a larger one counts as unreadable.
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024

@@ -5,10 +5,10 @@ import random
 from collections import Counter
 from itertools import pairwise, zip_longest
 
+from monitor.budget import Budget, Share
 from monitor.dialects import dialect_for
 from monitor.gate import Event, Gate
 from monitor.types import Decision, Mode, Trace
-from stream.budget import Budget, Share
 from stream.relay import Relay
 from stream.replay import events, recorded, reply
 from tests.support import engine, fake, policy
