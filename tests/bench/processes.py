@@ -2,7 +2,7 @@
 
 import asyncio
 import multiprocessing
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import aiohttp
 from aiohttp import web
@@ -12,7 +12,7 @@ from stream.server import listening
 
 async def bare_proxy(upstream: str) -> web.Application:
     """The least that a proxy on the same library does."""
-    client = aiohttp.ClientSession(auto_decompress=False)
+    client = aiohttp.ClientSession(auto_decompress=False, connector=aiohttp.TCPConnector(limit=0))
 
     async def forward(request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -43,7 +43,7 @@ class Known:
 
 
 class Process:
-    """An application in a process of its own; gives its address."""
+    """What `make` gives, an application or the address of a server, in a process of its own."""
 
     def __init__(self, make, *args) -> None:
         context = multiprocessing.get_context("spawn")
@@ -66,8 +66,11 @@ class Process:
 
 def _serve(make, args, pipe) -> None:
     async def run() -> None:
-        async with listening(await make(*args), "127.0.0.1", 0) as url:
-            pipe.send(url)
+        async with AsyncExitStack() as stack:
+            made = await make(*args)
+            if isinstance(made, web.Application):
+                made = await stack.enter_async_context(listening(made, "127.0.0.1", 0))
+            pipe.send(made)
             await asyncio.sleep(3600)
 
     asyncio.run(run())
