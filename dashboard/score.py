@@ -1,11 +1,22 @@
 """The shape of a trace at the door, and what is said about one that does not fit."""
 
-from typing import Annotated, Any, Literal
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic_core import from_json
+
+from monitor.dialects import BadTraceError, trace_from_json
+from monitor.types import Trace
 
 MAX_TRACES = 256
-MAX_BODY = 32 * 2**20
+MAX_BODY = 16 * 2**20
+#: Strings, lists, objects and commas of a body: reading one with many more would stop the process
+#: for seconds.
+MAX_TOKENS = 100_000
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{,]', re.DOTALL)
 _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
@@ -97,6 +108,57 @@ REQUEST_BODY = {
         }
     },
 }
+
+
+class Unfit(ValueError):  # noqa: N818 -- it is what is said about a trace
+    """The request, or one trace of it, does not fit; never quotes it."""
+
+    def __init__(self, code: str, message: str, details: Iterable[object] = ()) -> None:
+        super().__init__(message)
+        self.code, self.message, self.details = code, message, list(details)
+
+
+#: A trace, or what is wrong with it.
+Item: TypeAlias = Trace | Unfit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a request asks to judge."""
+
+    items: Sequence[Item]
+    #: One trace by itself, not a list of one.
+    alone: bool
+
+
+def understood(body: bytes) -> Asked:
+    """Read a request; Unfit when nothing in it can be judged. Takes long: call it in a thread."""
+    for number, _ in enumerate(_TOKEN.finditer(body)):
+        if number >= MAX_TOKENS:
+            raise Unfit("too_large", f"A request holds at most {MAX_TOKENS} JSON values.")
+    try:
+        given = from_json(body)
+    except ValueError as error:
+        raise Unfit("invalid_json", str(error)) from error
+    if not isinstance(given, dict):
+        raise Unfit("invalid_trace", "Send a JSON object.")
+    if "traces" not in given:
+        return Asked(items=[_item(given)], alone=True)
+    traces = given["traces"]
+    if len(given) > 1 or not isinstance(traces, list):
+        raise Unfit("invalid_traces", "Send the list of traces as `traces`, alone.")
+    if not 1 <= len(traces) <= MAX_TRACES:
+        raise Unfit("invalid_traces", f"Send 1 to {MAX_TRACES} traces at a time.")
+    return Asked(items=[_item(trace) for trace in traces], alone=False)
+
+
+def _item(value: object) -> Item:
+    try:
+        return trace_from_json(plain(TraceIn.model_validate(value)))
+    except ValidationError as error:
+        return Unfit("invalid_trace", "The trace does not fit.", complaints(error))
+    except BadTraceError as error:
+        return Unfit("invalid_trace", str(error))
 
 
 def complaints(error: ValidationError) -> list[dict[str, str]]:

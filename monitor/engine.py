@@ -38,6 +38,8 @@ SLICE = 65_536
 
 #: What is known of a response whose end nobody described.
 _NOTHING = Disclosure()
+#: Looked up once: it reads a file.
+_VERSION = version("subtext")
 
 Recorder: TypeAlias = Callable[[Verdict, Trace], Awaitable[None]]
 
@@ -68,7 +70,7 @@ class Engine:
     def versions(self, policy: Policy) -> Versions:
         """What produces this engine's verdicts under `policy`."""
         return Versions(
-            subtext=version("subtext"),
+            subtext=_VERSION,
             model=self.classifier.identity.model,
             calibration=self.classifier.identity.calibration,
             policy=policy.version,
@@ -83,6 +85,12 @@ class Engine:
         `policy` is what was resolved for the response already, where it was.
         """
         return Session(self, origin, live, policy or self.policy.resolve(origin))
+
+    async def refuse(self, verdict_id: str, problem: str) -> Verdict:
+        """Record a BLOCK, whatever the policy says of failures: something was refused unread."""
+        live = Live(verdict_id=verdict_id, on_progress=lambda: None)
+        session = self.open(Trace(trace_id=self.world.new_id(), parts=()), live=live)
+        return await session.finish(problem=problem, refused=True)
 
     async def judge(self, trace: Trace) -> Verdict:
         """Judge and record a complete trace, in its turn: the same session, fed at once."""
@@ -123,7 +131,7 @@ class Session:
         self._waiting: deque[tuple[float, Step]] = deque()
         self._changed = asyncio.Event()
         self._ended = False
-        self._opened = False
+        self._opened = self._refused = False
         self._started = engine.world.monotonic()
         self._scoring_seconds = 0.0
         self._task = asyncio.create_task(self._run())
@@ -146,7 +154,7 @@ class Session:
             self._changed.clear()
             await self._changed.wait()
 
-    async def finish(
+    async def finish(  # noqa: PLR0913 -- keyword-only: how a response may end
         self,
         *,
         problem: str | None = None,
@@ -154,13 +162,15 @@ class Session:
         opened: bool = False,
         disclosure: Disclosure = _NOTHING,
         early_stop: EarlyStop | None = None,
+        refused: bool = False,
     ) -> Verdict:
         """End the text, and return the verdict once it is recorded.
 
         `problem` says why part of the response could not be read; `cut` leaves unscored what still
-        waits, because the response was refused already; `opened` says that text went out unjudged.
+        waits, because the response was refused already; `opened` says that text went out unjudged;
+        `refused`, that nothing was even asked for.
         """
-        self._opened = opened
+        self._opened, self._refused = opened, refused
         if problem is not None:
             self._tally.fail(problem)
         if not cut:
@@ -249,11 +259,12 @@ class Session:
     def _verdict(self, trace: Trace) -> Verdict:
         engine = self._engine
         ruling = decide(self._policy, assessments := self._tally.assessments())
+        certain = Decision.BLOCK if self._refused else self._tally.reached
         total = engine.world.monotonic() - self._started
         return Verdict(
             verdict_id=self.verdict_id,
             trace_id=self._origin.trace_id,
-            decision=max(ruling.decision, self._tally.reached),
+            decision=max(ruling.decision, certain),
             mode=self._policy.mode,
             policy_rule=self._policy.rule,
             thresholds=self._policy.thresholds,
@@ -262,8 +273,7 @@ class Session:
             versions=engine.versions(self._policy),
             created_at=engine.world.now(),
             timings_ms={"scoring": self._scoring_seconds * 1000, "total": total * 1000},
-            failed_open=self._opened
-            or (ruling.failed_open and self._tally.reached is not Decision.BLOCK),
+            failed_open=self._opened or (ruling.failed_open and certain is not Decision.BLOCK),
             gaps=gaps(trace),
             usage=trace.disclosure.usage,
         )

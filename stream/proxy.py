@@ -1,10 +1,11 @@
 """The sidecar: a reverse proxy that releases what the policy allows."""
 
 import asyncio
+import io
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 
 import aiohttp
@@ -12,12 +13,15 @@ import structlog
 from aiohttp import web
 from yarl import URL
 
+from monitor.budget import Budget, OverBudget, Share
 from monitor.dialects import Dialect, Reader, Request
 from monitor.engine import Engine
 from monitor.health import Health, liveness, readiness
 from monitor.types import Mode, Trace
 from stream import headers
+from stream.admission import Limits, RefusedRequest, body_of, examine
 from stream.conversations import Conversations
+from stream.overload import Refusals
 from stream.plain import OpaqueReader, PlainReader
 from stream.relay import Relay, UpstreamBroke
 from stream.routes import dialect_of, is_known
@@ -39,6 +43,12 @@ class Settings:
     max_request_bytes: int = 32 * 1024 * 1024
     #: Responses under judgement at once; more are refused with 503.
     max_responses: int = 256
+    #: Bytes of requests and responses that are held together at once; more are refused with 503,
+    #: or broken off.
+    max_held_bytes: int = 1024 * 1024 * 1024
+    #: Seconds that a client gets to send a request's head, then its body, and to take each piece
+    #: of its response.
+    client_timeout: float = 60.0
     tenant: str = ""
     #: Header that names the tenant instead, and one that names the conversation. Whoever sends
     #: them is believed, so something in front of the sidecar must set them; "" heeds none.
@@ -57,6 +67,9 @@ _SLOTS = web.AppKey("slots", Slots)
 _CONVERSATIONS = web.AppKey("conversations", Conversations)
 _HEALTH = web.AppKey("health", Health)
 _TRACER: web.AppKey[Tracer] = web.AppKey("tracer")
+_LIMITS = web.AppKey("limits", Limits)
+_BUDGET = web.AppKey("budget", Budget)
+_REFUSALS = web.AppKey("refusals", Refusals)
 #: Seconds that running responses get at shutdown before they are cut off.
 DRAIN_SECONDS = 5.0
 
@@ -76,6 +89,8 @@ def create_app(
     app = web.Application(client_max_size=settings.max_request_bytes)
     app[_ENGINE], app[_SETTINGS], app[_SLOTS] = engine, settings, Slots()
     app[_CONVERSATIONS] = Conversations()
+    app[_LIMITS] = Limits(body=settings.max_request_bytes, seconds=settings.client_timeout)
+    app[_BUDGET], app[_REFUSALS] = Budget(settings.max_held_bytes), Refusals(engine)
     app.cleanup_ctx.append(_client)
     app.on_shutdown.append(_drain)
     app[_HEALTH], app[_TRACER] = health or Health({}), tracer or NoTracer()
@@ -113,6 +128,7 @@ async def _drain(app: web.Application) -> None:
     if slots.tasks:
         deadline = max(relay.policy.deadline_seconds for relay in slots.tasks.values())
         await asyncio.wait(slots.tasks, timeout=2 * deadline)
+    await app[_REFUSALS].close()
 
 
 async def _healthz(request: web.Request) -> web.Response:
@@ -126,26 +142,49 @@ async def _readyz(request: web.Request) -> web.Response:
 
 
 async def _handle(request: web.Request) -> web.StreamResponse:
-    if not request.raw_path.startswith("/"):
-        return _error(400, "The request target must be a path; this is no forward proxy.")
-    dialect = dialect_of(request.method, request.path)
+    try:
+        examine(request, request.app[_LIMITS])
+        return await _answer(request)
+    except RefusedRequest as refused:
+        return _error(refused.status, refused.message)
+    except OverBudget:
+        return _overloaded(request, "Too much is being held for other requests.")
+
+
+def _overloaded(request: web.Request, message: str) -> web.Response:
+    verdict_id = request.app[_REFUSALS].add()
+    return _error(503, message, {"retry-after": "1", "x-subtext-verdict-id": verdict_id})
+
+
+async def _answer(request: web.Request) -> web.StreamResponse:
+    dialect = _dialect(request)
     if dialect is None:
-        return await _pass_through(request, await request.read())
+        async with _body(request) as body:
+            return await _pass_through(request, body)
     if twice := headers.repeated(request.headers, _named(request.app[_SETTINGS])):
         return _error(400, f"The header {twice} must not be sent twice.")
     slots = request.app[_SLOTS]
     if slots.taken >= request.app[_SETTINGS].max_responses:
-        request.app[_ENGINE].metrics.overloaded.inc()
-        return _error(503, "Too many responses are being judged.", {"retry-after": "1"})
+        return _overloaded(request, "Too many responses are being judged.")
     slots.requests += 1
     try:
-        return await _judged(request, dialect)
+        async with _body(request) as body:
+            return await _judged(request, dialect, body)
     finally:
         slots.requests -= 1
 
 
-async def _judged(request: web.Request, dialect: Dialect) -> web.StreamResponse:
-    body = await request.read()
+def _dialect(request: web.Request) -> Dialect | None:
+    """The format of the answer, if `/` in the path and `%2F` are taken for the same or are not."""
+    method = request.method
+    return dialect_of(method, request.path) or dialect_of(method, request.rel_url.raw_path)
+
+
+def _body(request: web.Request) -> AbstractAsyncContextManager[bytes]:
+    return body_of(request, request.app[_LIMITS], request.app[_BUDGET])
+
+
+async def _judged(request: web.Request, dialect: Dialect, body: bytes) -> web.StreamResponse:
     asked = dialect.request(body)
     origin = _origin(request, asked)
     span = request.app[_TRACER].begin(_call(request, dialect, asked))
@@ -162,6 +201,7 @@ async def _judged(request: web.Request, dialect: Dialect) -> web.StreamResponse:
         origin,
         reader,
         streaming=_streams(reply),
+        room=Share(request.app[_BUDGET]),
         max_tokens=asked.max_tokens,
     )
     try:
@@ -179,11 +219,12 @@ async def _relay_judged(
     def ended() -> None:
         span.end(relay, error=_error_class(reply, relay))
 
-    request.app[_SLOTS].start(relay, _chunks(reply), ended)
+    running = request.app[_SLOTS].start(relay, _chunks(reply), ended)
     try:
         return await _send(request, reply, relay)
     finally:
         relay.client_left()
+        running.add_done_callback(lambda _: relay.room.close())
 
 
 def _call(request: web.Request, dialect: Dialect, asked: Request) -> Call:
@@ -227,13 +268,23 @@ async def _send(
     response = _response(request, reply, relay)
     await response.prepare(request)
     with suppress(ConnectionResetError):  # the client left; the verdict is recorded all the same
-        await response.write(first)
+        await _write(request, response, first)
         async for data in output:
-            await response.write(data)
+            await _write(request, response, data)
         if relay.cut_short:
             _abort(request)
         await response.write_eof()
     return response
+
+
+async def _write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
+    """Send a piece; a client that does not take it in time loses its connection."""
+    try:
+        async with asyncio.timeout(request.app[_SETTINGS].client_timeout):
+            await response.write(data)
+    except TimeoutError:
+        _abort(request)
+        raise ConnectionResetError("the client takes nothing") from None
 
 
 def _abort(request: web.Request) -> None:
@@ -246,7 +297,7 @@ def _response(
     request: web.Request, reply: aiohttp.ClientResponse, relay: Relay
 ) -> web.StreamResponse:
     mode = relay.policy.mode
-    kept = headers.to_client(reply.headers)
+    kept = headers.to_client(reply.headers, request.app[_SETTINGS].upstream)
     if mode is not Mode.OBSERVE:
         kept.popall("content-length", None)  # a refusal has another length
     kept["x-subtext-mode"] = mode.value
@@ -258,13 +309,17 @@ def _response(
             kept["x-subtext-coverage"] = ", ".join(relay.conclusion.gaps)
     if relay.failed_open:
         kept["x-subtext-failed-open"] = "true"
-    status, reason = reply.status, reply.reason
+    status, reason = reply.status, _reason(reply)
     if relay.conclusion and relay.conclusion.refused:
         kept.popall("content-encoding", None)
         kept["content-type"] = "text/event-stream" if _streams(reply) else "application/json"
         if status < 400 and not is_known(request.path):
             status, reason = 403, "Forbidden"
     return web.StreamResponse(status=status, reason=reason, headers=kept)
+
+
+def _reason(reply: aiohttp.ClientResponse) -> str | None:
+    return reply.reason if headers.is_clean(reply.reason) else None
 
 
 async def _chunks(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -284,7 +339,8 @@ async def _unreachable(
     """Answer for an upstream that did not, and record that nothing could be judged."""
     problem = f"the upstream could not be reached: {type(error).__name__}"
     request.app[_ENGINE].metrics.unreachable.inc()
-    relay = Relay(request.app[_ENGINE], origin, dialect.reader(streaming=False), streaming=False)
+    room, reader = Share(request.app[_BUDGET]), dialect.reader(streaming=False)
+    relay = Relay(request.app[_ENGINE], origin, reader, streaming=False, room=room)
     try:
         await relay.run(_broken(problem))
     finally:
@@ -314,13 +370,13 @@ async def _pass_through(request: web.Request, body: bytes) -> web.StreamResponse
 
 async def _relay_plainly(request: web.Request, reply: aiohttp.ClientResponse) -> web.StreamResponse:
     """Bytes of routes that are answered without text of a model."""
-    kept = headers.to_client(reply.headers)
-    response = web.StreamResponse(status=reply.status, reason=reply.reason, headers=kept)
+    kept = headers.to_client(reply.headers, request.app[_SETTINGS].upstream)
+    response = web.StreamResponse(status=reply.status, reason=_reason(reply), headers=kept)
     await response.prepare(request)
     with suppress(ConnectionResetError):
         try:
             async for data in reply.content.iter_any():
-                await response.write(data)
+                await _write(request, response, data)
         except (aiohttp.ClientPayloadError, TimeoutError):
             _abort(request)
         await response.write_eof()
@@ -332,13 +388,17 @@ async def _forward(
 ) -> aiohttp.ClientResponse:
     """Send the request on, to the configured upstream only; redirects are not followed."""
     target = URL(request.app[_SETTINGS].upstream.rstrip("/") + request.raw_path, encoded=True)
-    return await request.app[_CLIENT].request(
+    reply = await request.app[_CLIENT].request(
         request.method,
         target,
         headers=headers.to_upstream(request.headers, extra),
-        data=body or None,
+        data=io.BytesIO(body) if body else None,  # sent in pieces, so that others get their turn
         allow_redirects=False,
     )
+    if reply.status < 200:  # such as 101, after which anything could follow
+        reply.close()
+        raise aiohttp.ClientPayloadError(f"status {reply.status}")
+    return reply
 
 
 def _origin(request: web.Request, asked: Request) -> Trace:
@@ -350,7 +410,7 @@ def _origin(request: web.Request, asked: Request) -> Trace:
         known = request.app[_CONVERSATIONS]
         conversation = known.continued(tenant, asked.previous_response_id)
     return Trace(
-        trace_id=request.headers.get("x-request-id", "")[:200] or engine.world.new_id(),
+        trace_id=_request_id(request) or engine.world.new_id(),
         parts=(),
         prompt=asked.prompt,
         model=asked.model,
@@ -363,6 +423,12 @@ def _origin(request: web.Request, asked: Request) -> Trace:
 
 def _named(settings: Settings) -> tuple[str, ...]:
     return tuple(filter(None, (settings.tenant_header, settings.conversation_header)))
+
+
+def _request_id(request: web.Request) -> str:
+    """What the client calls its request, if every store and log can hold it."""
+    given = request.headers.get("x-request-id", "")[:200]
+    return given if given.isascii() and given.isprintable() else ""
 
 
 def _error(status: int, message: str, extra: dict[str, str] | None = None) -> web.Response:

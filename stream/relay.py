@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 
+from monitor.budget import OverBudget, Share
 from monitor.dialects import Reader, Refusal
 from monitor.engine import Engine, Live, Session
 from monitor.gate import Event, Gate, Outcome, State
@@ -52,13 +53,14 @@ class Conclusion:
 class Relay:
     """One response. `run` reads the upstream and concludes; `output` yields what may go out."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- keyword-only: what a response is made of
         self,
         engine: Engine,
         origin: Trace,
         reader: Reader,
         *,
         streaming: bool,
+        room: Share,
         max_tokens: int | None = None,
     ) -> None:
         """`max_tokens` is what the request allows all choices together, if it says."""
@@ -88,12 +90,15 @@ class Relay:
         self._drained = asyncio.Event()
         #: Bytes that wait in the gate.
         self._held = 0
+        #: Where the bytes count that are held and the text that is kept.
+        self.room = room
         self._pull: asyncio.Task[None] | None = None
 
     async def output(self) -> AsyncIterator[bytes]:
         """What the client gets, as soon as it may have it."""
         while (data := await self._outbox.get()) is not None:
             self._unsent -= len(data)
+            self.room.give(len(data))
             self._drained.set()
             yield data
 
@@ -154,10 +159,11 @@ class Relay:
             async for data in chunks:
                 size += len(data)
                 _check_size(size)
+                self.room.take(len(data))
                 await self._take(self._reader.feed(data))
                 await self._client_keeps_up()
             await self._take(self._reader.close())
-        except UpstreamBroke as error:
+        except (UpstreamBroke, OverBudget) as error:
             self._broke = True
             self._problem = self._problem or str(error)
             await self._take(self._reader.close())
@@ -179,6 +185,7 @@ class Relay:
             if frame.problem:
                 self._on_progress()
             for delta in frame.deltas:
+                self.room.note(len(delta.text))
                 await self._session_of(delta).feed(delta)
 
     def _session_of(self, delta: Delta) -> Session:

@@ -92,7 +92,9 @@ class Server:
             stack.push_async_callback(health.aclose)
             app = proxy.create_app(engine, settings, health=health, tracer=self.tracer)
             where = (self.addresses.host, self.addresses.port)
-            sidecar = await stack.enter_async_context(listening(app, *where, tls=self.tls))
+            sidecar = await stack.enter_async_context(
+                listening(app, *where, tls=self.tls, patience=settings.client_timeout)
+            )
             dashboard = await stack.enter_async_context(self._dashboard(engine, sidecar, health))
             if self.demo:
                 await stack.enter_async_context(_asking(sidecar))
@@ -149,10 +151,24 @@ class _Quiet(uvicorn.Server):
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, host: str, port: int, *, tls: ssl.SSLContext | None = None
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None = None,
+    patience: float = 75.0,
 ) -> AsyncIterator[str]:
-    """Serve an aiohttp application; gives its address."""
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+    """Serve an aiohttp application; gives its address.
+
+    A connection is closed when the head of a request has not come within `patience` seconds.
+    """
+    runner = web.AppRunner(
+        app,
+        handler_cancellation=True,
+        access_log=None,
+        keepalive_timeout=patience,
+        lingering_time=min(10.0, patience),
+    )
     await runner.setup()
     site = web.TCPSite(runner, host, port, ssl_context=tls)
     await site.start()

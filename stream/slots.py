@@ -19,7 +19,9 @@ class Slots:
         """Responses that cost memory and scoring now."""
         return max(self.requests, len(self.tasks))
 
-    def start(self, relay: Relay, chunks: AsyncIterator[bytes], ended: Callable[[], None]) -> None:
+    def start(
+        self, relay: Relay, chunks: AsyncIterator[bytes], ended: Callable[[], None]
+    ) -> "asyncio.Task[object]":
         """Run a relay to its end even if the client leaves: a verdict must be recorded.
 
         `ended` is called then, whatever came of it.
@@ -28,6 +30,7 @@ class Slots:
         self.tasks[task] = relay
         task.add_done_callback(self._ended)
         task.add_done_callback(lambda _: ended())
+        return task
 
     def _ended(self, task: "asyncio.Task[object]") -> None:
         del self.tasks[task]

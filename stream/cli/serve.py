@@ -110,6 +110,24 @@ def serve(
             " the other OTEL_* variables say. Needs `pip install 'subtext[otel]'`.",
         ),
     ] = False,
+    client_timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            help="Seconds for a client to send a request's head, then its body, and to take each "
+            "piece of its response; slower ones lose their connection.",
+        ),
+    ] = 60.0,
+    max_responses: Annotated[
+        int,
+        typer.Option(min=1, help="Responses under judgement at once; more are refused with 503."),
+    ] = 256,
+    max_held_mib: Annotated[
+        int,
+        typer.Option(
+            min=1, help="MiB of requests and responses held at once; more are refused with 503."
+        ),
+    ] = 1024,
     starts_in_thinking: Annotated[
         bool,
         typer.Option(
@@ -165,6 +183,9 @@ def serve(
             tenant=tenant,
             tenant_header=tenant_header,
             conversation_header=conversation_header,
+            client_timeout=client_timeout,
+            max_responses=max_responses,
+            max_held_bytes=max_held_mib * 1024 * 1024,
             starts_in_thinking=starts_in_thinking,
         ),
         tls=tls,

@@ -15,7 +15,7 @@ from monitor.health import Condition, Health, ModelProbe, Part, Rhythm, store_pr
 from monitor.store import Store
 from stream import proxy
 from stream.server import Addresses, Server, listening
-from tests.support import MARKERS, engine, fake, policy, rulebook
+from tests.support import MARKERS, engine, fake, rulebook
 
 SOON = Rhythm(patience=0.2, fresh=0.0)
 
@@ -190,7 +190,7 @@ async def test_a_running_server_is_ready():
     server = Server(
         classifier=fake(),
         store=Store.open("sqlite://"),
-        policy=policy(),
+        policy=rulebook(),
         settings=proxy.Settings(upstream="http://127.0.0.1:1"),
         addresses=Addresses(host="127.0.0.1", port=0, dashboard_host="127.0.0.1", dashboard_port=0),
     )
