@@ -23,6 +23,8 @@ class Query:
     min_probability: float | None = None
     #: As in `VerdictRow.model`.
     model: str | None = None
+    #: Of this run of re-scoring; None: only those made when the response was.
+    run: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ class VerdictRow:
     failed_open: bool
     #: Characters of the trace that were in disguise.
     disguised: int
+    #: Name of the run of re-scoring; None for a verdict made when the response was.
+    run: str | None
     #: The first words of the answer, else of the thinking; None when the content was erased.
     excerpt: str | None
 
@@ -73,7 +77,7 @@ class StoredVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """How many verdicts the store holds."""
+    """How many verdicts the store holds, those of re-scoring runs left out."""
 
     #: By decision; every decision is a key.
     decisions: Mapping[Decision, int]

@@ -73,11 +73,22 @@ verdicts = Table(
     Column("unscored", Text),
     Column("failed_open", Boolean, nullable=False),
     Column("disguised", Integer, nullable=False),
+    #: Name of the run of re-scoring; null for verdicts made when the response was.
+    Column("run", Text),
 )
 Index(None, verdicts.c.decision, verdicts.c.seq)
 Index(None, verdicts.c.model, verdicts.c.seq)
 _unscored = text("unscored IS NOT NULL")
 Index("ix_verdicts_unscored", verdicts.c.seq, sqlite_where=_unscored, postgresql_where=_unscored)
+_live, _rescored = text("run IS NULL"), text("run IS NOT NULL")
+Index("ix_verdicts_live", verdicts.c.seq, sqlite_where=_live, postgresql_where=_live)
+Index(
+    "ix_verdicts_runs",
+    verdicts.c.run,
+    verdicts.c.seq,
+    sqlite_where=_rescored,
+    postgresql_where=_rescored,
+)
 
 contents = Table(
     "contents",

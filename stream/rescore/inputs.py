@@ -1,0 +1,117 @@
+"""What can be re-scored: files and folders of records, understood as traces."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from monitor.dialects.logs import FieldMap, Logged, read_logged
+from monitor.types import Check, Decision
+from stream.rescore.errors import RescoreError
+from stream.rescore.files import SUFFIXES, Record, read_file
+
+__all__ = ["Before", "FileInput", "Input", "Item", "find_files"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What was concluded about a trace earlier."""
+
+    decision: Decision
+    #: Calibrated probability per check; None where it was not scored.
+    scores: Mapping[Check, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One record of an input and what it was understood as."""
+
+    source: str
+    #: As in `Record.line`.
+    line: int
+    logged: Logged
+    #: Bytes, or records, of this input that were read so far.
+    consumed: int
+    before: Before | None = None
+
+
+class Input(Protocol):
+    """One source of records."""
+
+    @property
+    def size(self) -> int:
+        """What `Item.consumed` reaches at the end."""
+        ...
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what must not change between a crash and the resumption."""
+        ...
+
+    def items(self, fields: FieldMap | None) -> Iterator[Item]:
+        """Read all records, in the same order every time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileInput:
+    """A file of records."""
+
+    path: Path
+    #: Bytes on disk.
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> "FileInput":
+        """Look at a file without reading it."""
+        stat = path.stat()
+        return cls(path=path, size=stat.st_size, modified_ns=stat.st_mtime_ns)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return name, size and time of change."""
+        return {"path": _label(self.path), "size": self.size, "modified_ns": self.modified_ns}
+
+    def items(self, fields: FieldMap | None) -> Iterator[Item]:
+        """Read the file; raises RescoreError when it cannot be read."""
+        try:
+            for record in read_file(self.path, _label(self.path)):
+                yield _understood(record, fields)
+        except OSError as error:
+            raise RescoreError(f"{self.path} cannot be read: {error.strerror}.") from error
+
+
+def _label(path: Path) -> str:
+    """The path as text that every file format can hold."""
+    return os.fsencode(path).decode("utf-8", errors="replace")
+
+
+def _understood(record: Record, fields: FieldMap | None) -> Item:
+    if record.problem:
+        logged = Logged(shape="", problems=(record.problem,))
+    else:
+        logged = read_logged(record.value, fields)
+    return Item(source=record.source, line=record.line, logged=logged, consumed=record.consumed)
+
+
+def find_files(names: Iterable[str]) -> list[FileInput]:
+    """Return every file that is meant, in a fixed order; folders are searched to the bottom.
+
+    Raises RescoreError when a name is nothing, or a folder holds nothing that can be read.
+    """
+    return [FileInput.of(path) for name in names for path in _files(Path(name))]
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise RescoreError(f"{path} is neither a file nor a folder.")
+    found = sorted(p for p in path.rglob("*") if _is_meant(p.relative_to(path)) and p.is_file())
+    if not found:
+        raise RescoreError(f"{path} holds no file of records: {', '.join(SUFFIXES)}.")
+    return found
+
+
+def _is_meant(path: Path) -> bool:
+    return path.name.endswith(SUFFIXES) and not any(p.startswith((".", "_")) for p in path.parts)
