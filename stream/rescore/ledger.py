@@ -97,6 +97,24 @@ class Ledger:
         """Length of the file of bad records that belongs to finished parts."""
         return self.parts[-1].bad_bytes if self.parts else 0
 
+    @classmethod
+    def open(cls, folder: Path, plan: Plan, *, run: str, now: str) -> Self:
+        """Go on with the run of a folder, or begin one.
+
+        Raises RescoreError when the folder holds a run that does something else.
+        """
+        known = cls.read(folder)
+        if known is None:
+            return cls(folder=folder, run=run, started_at=now, plan=plan)
+        if different := [
+            name for name, value in asdict(plan).items() if value != asdict(known.plan)[name]
+        ]:
+            raise RescoreError(
+                f"{folder} holds a run with other {' and '.join(different)}: choose another --out,"
+                " or repeat the command that began it."
+            )
+        return known
+
     def resume(self) -> None:
         """Remove what was begun and not finished."""
         with (self.folder / BAD).open("ab") as file:
