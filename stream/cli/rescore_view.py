@@ -48,7 +48,8 @@ def _peek_item(console: Console, item: Item) -> None:
         console.print(Text("  holds no reply of a model: skipped", style="dim"))
     for trace in item.logged.traces:
         for name, value in _understood(trace):
-            console.print(Text(f"  {name:<13}", style="dim").append(value, style="none"))
+            line = Text(f"  {name:<13}", style="dim", no_wrap=True, overflow="ellipsis")
+            console.print(line.append(value, style="none"))
 
 
 def _understood(trace: Trace) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, TextIO, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -138,23 +138,26 @@ def _document(data: BinaryIO) -> Iterator[tuple[int, Parsed]]:
 
 def _elements(data: BinaryIO) -> Iterator[tuple[int, Parsed]]:
     """The elements of a JSON list, one after the other, in bounded memory."""
-    text = io.TextIOWrapper(data, "utf-8-sig", errors="surrogateescape")
-    buffer, at, number = text.read(_CHUNK), 0, 0
-    at = buffer.index("[") + 1
+    with io.TextIOWrapper(data, "utf-8-sig", errors="surrogateescape") as text:
+        yield from enumerate(_values(text), 1)
+
+
+def _values(text: TextIO) -> Iterator[Parsed]:
+    buffer = text.read(_CHUNK).lstrip()
+    at = 1
     while True:
         at = _between(buffer, at)
         end = _end(buffer, at)
-        if end is None:
-            more = text.read(max(_CHUNK, len(buffer) - at)) if len(buffer) <= MAX_RECORD else ""
+        if end is not None:
+            yield _element(buffer[at:end])
+            at = end
+        elif len(buffer) <= MAX_RECORD and (more := text.read(max(_CHUNK, len(buffer) - at))):
             buffer, at = buffer[at:] + more, 0
-            if more:
-                continue
-            if not buffer.startswith("]"):
-                yield number + 1, Parsed(problem="malformed JSON: the list ends in the middle")
+        elif buffer.startswith("]", at):
             return
-        number += 1
-        yield number, _element(buffer[at:end])
-        at = end
+        else:
+            yield Parsed(problem="malformed JSON: the list ends in the middle")
+            return
 
 
 def _between(text: str, at: int) -> int:

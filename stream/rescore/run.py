@@ -81,6 +81,8 @@ async def judge_all(
     The engine's recorder should be `forget`. Raises RescoreError, StoreError or OSError when the
     run cannot go on; the same call goes on from the last finished part.
     """
+    if ledger.finished_at is not None:
+        return
     ledger.resume()
     part = Part(run=ledger.run, full_at=job.part_rows)
     async with aclosing(_judged(job, engine, ledger, progress or Progress())) as stream:

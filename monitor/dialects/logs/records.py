@@ -27,6 +27,8 @@ _REPLY = (
 )
 _REQUEST = ("request", "request_body", "proxy_server_request", "input")
 _ASKED = ("question", "instruction", "query", "problem", "prompt_messages")
+#: What logs put beside the reply in the same object: not the model's words.
+_BESIDE = frozenset({*_REQUEST, *_ASKED, "messages", "prompt", "tenant", "trace_id"})
 _IDS = ("request_id", "id", "custom_id", "call_id", "trace_id", "traceId", "uuid")
 _CONVERSATION = ("conversation_id", "session_id", "sessionId", "thread_id")
 _TENANT = ("tenant", "tenant_id", "team_id", "organization_id")
@@ -104,7 +106,8 @@ def _ours(value: Mapping[str, Any]) -> Iterator[Trace | str]:
 
 def _reply(value: Mapping[str, Any]) -> Iterator[Trace | str]:
     given = {**value, "request_id": value.get("trace_id")}
-    return _traces(given, said(value), _prompt(value))
+    own = {k: v for k, v in value.items() if k not in _BESIDE}
+    return _traces(given, said(own), _prompt(value))
 
 
 def _is_exchange(value: Mapping[str, Any]) -> bool:
