@@ -13,7 +13,7 @@ from monitor.rows import flat
 from monitor.types import Check, Trace, Verdict
 from stream.rescore.inputs import Item
 
-__all__ = ["SCHEMA", "row_of", "write_part"]
+__all__ = ["SCHEMA", "row_of", "write_part", "write_table"]
 
 _LABEL = pa.dictionary(pa.int32(), pa.string())
 _STEP = pa.struct(
@@ -91,8 +91,12 @@ def row_of(run: str, item: Item, trace: Trace, verdict: Verdict) -> dict[str, An
 
 def write_part(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
     """Write a part so that it is whole or not there; return the SHA-256 of the file."""
+    return write_table(path, pa.Table.from_pylist(list(rows), schema=SCHEMA))
+
+
+def write_table(path: Path, table: pa.Table) -> str:
+    """As `write_part`, for what is a table already."""
     draft = path.with_name(f".{path.name}.draft")
-    table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
     pq.write_table(table, draft, compression="zstd")
     with draft.open("rb+") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -117,7 +117,7 @@ class CrashError(Exception):
 PLACES = ["append_durably", "write_part", "commit", "rename"]
 
 
-@pytest.mark.parametrize("crash", product(("before", "after"), PLACES), ids=" ".join)
+@pytest.mark.parametrize("crash", list(product(("before", "after"), PLACES)), ids=" ".join)
 def test_a_crash_beside_any_step_of_writing_is_harmless(logs, whole, tmp_path, monkeypatch, crash):
     when, place = crash
     owner, name = {"commit": (Ledger, "commit"), "rename": (Ledger, "save")}.get(
