@@ -38,7 +38,9 @@ def engine(rules=None):
 def rescore(inputs, out, *, rules=None, record=None, tell=None, **options):
     """Run to the end; return the ledger."""
     run = options.pop("run", "r")
-    job = command.job([str(i) for i in inputs], part_rows=options.pop("part_rows", 10), **options)
+    job = command.job(
+        [str(i) for i in inputs], part_rows=options.pop("part_rows", 10), out=Path(out), **options
+    )
     judge = engine(rules)
     store = Store.open(record) if record else None
     progress = Progress(tell=tell or (lambda _: None))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+from rich.console import Console
 
 from classifiers.port import Classifier
 from dashboard.inert import visible
@@ -16,6 +17,7 @@ from monitor.store import StoreError
 from stream.cli.options import (
     ModelDir,
     PolicyFile,
+    calibrated,
     fail,
     open_classifier,
     open_store,
@@ -72,6 +74,14 @@ def rescore(
         typer.Option(help="Audit store that also records the verdicts, under the run's name."),
     ] = None,
     run: Annotated[str, typer.Option(help="Name of the run. Default: a fresh one.")] = "",
+    compare: Annotated[
+        str,
+        typer.Option(
+            metavar="RUN|stored",
+            help="Then report what changed: against the folder of another run, or, for an audit "
+            "store as input, against what was decided live.",
+        ),
+    ] = "",
     part_rows: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Traces per Parquet file.")
     ] = 1000,
@@ -86,33 +96,59 @@ def rescore(
 
     subtext rescore logs/ --out results
 
+    When only the policy changed, decide anew from the scores of a run, in seconds:
+
+    subtext rescore results --policy new.toml --out changed --compare results
+
+    And from the audit store, against what was decided live:
+
+    subtext rescore sqlite:///subtext.db --out results --compare stored
+
     Ctrl-C or a crash loses nothing: the same command goes on where it stopped. Records that cannot
     be read are in results/bad.jsonl, with line and reason; the results are results/*.parquet.
 
     Exit code: 0 finished, 130 stopped by Ctrl-C, 64 cannot start or go on.
     """
     with _told():
-        # Needs an extra, and takes half a second.
-        from stream.cli import rescore_view as view  # noqa: PLC0415
-        from stream.rescore import command  # noqa: PLC0415
+        from stream.rescore import command  # noqa: PLC0415 -- needs an extra, and half a second
 
-        job = command.job(
-            inputs,
-            fields=fields or (),
-            where=where or (),
-            sample=sample,
-            seed=seed,
-            part_rows=part_rows,
-        )
-        if peek:
-            view.peek(job)
-        elif dry_run:
-            engine = _engine(policy, model)
-            view.estimate(asyncio.run(_closing(engine.classifier, command.estimate(job, engine))))
-        elif out is None:
-            raise fail("Say where the results go: --out FOLDER. Or look first: --peek.")
+        if len(inputs) == 1 and (Path(inputs[0]) / "manifest.json").is_file():
+            if peek or dry_run or fields or where or sample != "100%" or record:
+                raise fail(f"{inputs[0]} holds scores: say only --policy, --out and --compare.")
+            _redecide(Path(inputs[0]), _wanted(out), (policy, model), run)
         else:
-            _run(job, _engine(policy, model), out, (record, run))
+            job = command.job(
+                inputs,
+                fields=fields or (),
+                where=where or (),
+                sample=sample,
+                seed=seed,
+                part_rows=part_rows,
+                out=out,
+            )
+            if peek or dry_run:
+                _look(job, policy, model, peek=peek)
+                return
+            _judge(job, _engine(policy, model), _wanted(out), (record, run))
+        if compare:
+            _compare(_wanted(out), None if compare == "stored" else Path(compare))
+
+
+def _wanted(out: Path | None) -> Path:
+    if out is None:
+        raise fail("Say where the results go: --out FOLDER. Or look first: --peek.")
+    return out
+
+
+def _look(job: "Job", policy: Path | None, model: Path | None, *, peek: bool) -> None:
+    from stream.cli import rescore_view as view  # noqa: PLC0415
+    from stream.rescore.command import estimate  # noqa: PLC0415
+
+    if peek:
+        view.peek(job)
+        return
+    engine = _engine(policy, model)
+    view.estimate(asyncio.run(_closing(engine.classifier, estimate(job, engine))))
 
 
 def _engine(policy: Path | None, model: Path | None) -> Engine:
@@ -123,7 +159,7 @@ def _engine(policy: Path | None, model: Path | None) -> Engine:
     return Engine(classifier=classifier, policy=rules, record=forget)
 
 
-def _run(job: "Job", engine: Engine, out: Path, names: tuple[str | None, str]) -> None:
+def _judge(job: "Job", engine: Engine, out: Path, names: tuple[str | None, str]) -> None:
     from stream.cli import rescore_view as view  # noqa: PLC0415
     from stream.rescore.command import ledger  # noqa: PLC0415
     from stream.rescore.run import judge_all  # noqa: PLC0415
@@ -132,13 +168,34 @@ def _run(job: "Job", engine: Engine, out: Path, names: tuple[str | None, str]) -
     store = None if record is None else open_store(record)
     try:
         with ledger(job, engine, out, run=run) as held:
-            with view.progress(job, engine.classifier) as progress:
+            with view.progress(job.size, engine.classifier) as progress:
                 work = judge_all(job, engine, held, archive=store, progress=progress)
                 asyncio.run(_closing(engine.classifier, work))
             view.summary(held)
     finally:
         if store is not None:
             store.close()
+
+
+def _redecide(folder: Path, out: Path, files: tuple[Path | None, Path | None], run: str) -> None:
+    from stream.cli import rescore_view as view  # noqa: PLC0415
+    from stream.rescore.redecide import redecide  # noqa: PLC0415
+
+    policy, model = files
+    rules = read_policy(policy, calibrated(model))
+    with view.counting("Deciding") as tell:
+        held = redecide(folder, rules, out, run=run, tell=tell)
+    view.summary(held)
+
+
+def _compare(folder: Path, baseline: Path | None) -> None:
+    from stream.cli import rescore_compared as view  # noqa: PLC0415
+    from stream.rescore import compare, report  # noqa: PLC0415
+
+    found = compare.compare(folder, baseline)
+    report.write(folder, found, compare.flips(folder, baseline))
+    view.show(Console(highlight=False), found)
+    typer.echo(f"Report: {visible(str(folder / report.HTML))}; all flips: {report.FLIPS}")
 
 
 async def _closing(classifier: Classifier, work: Coroutine[None, None, Result]) -> Result:

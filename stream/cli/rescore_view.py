@@ -1,6 +1,6 @@
 """What `subtext rescore` shows at a terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 
@@ -96,7 +96,7 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def progress(job: Job, classifier: Classifier) -> Iterator[Progress]:
+def progress(size: int, classifier: Classifier) -> Iterator[Progress]:
     """Show a bar with rates and the time left, on standard error, where that is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -110,13 +110,22 @@ def progress(job: Job, classifier: Classifier) -> Iterator[Progress]:
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("Judging", total=max(1, job.size), traces=0)
+        task = bar.add_task("Judging", total=max(1, size), traces=0)
 
         def tell(now: Progress) -> None:
             words = "Reading past what is done" if now.behind else "Judging"
             bar.update(task, completed=now.consumed, description=words, traces=now.traces)
 
         yield Progress(tell=tell)
+
+
+@contextmanager
+def counting(words: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar for something that is counted, where that is a terminal."""
+    console = Console(stderr=True)
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(words)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 class _Rates(ProgressColumn):

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from monitor.clock import utc_now
 from monitor.dialects.logs import FieldMap
@@ -15,8 +14,8 @@ from monitor.engine import Engine
 from monitor.metrics import Counted
 from monitor.policy import to_toml
 from monitor.types import Trace
-from stream.rescore.inputs import find_files
-from stream.rescore.ledger import Ledger, Plan, holding
+from stream.rescore.inputs import find_inputs
+from stream.rescore.ledger import Ledger, Plan, holding, new_run
 from stream.rescore.run import Job
 from stream.rescore.selection import Selection, parse_share, parse_where
 
@@ -34,10 +33,15 @@ def job(  # noqa: PLR0913 -- what a user can say
     sample: str = "100%",
     seed: int = 0,
     part_rows: int = 1000,
+    out: Path | None = None,
 ) -> Job:
-    """Read what a user asked for; raises RescoreError or MapError when it cannot be done."""
+    """Read what a user asked for; `out` may hold a run that was begun.
+
+    Raises RescoreError, MapError or StoreError when it cannot be done.
+    """
+    begun = None if out is None else Ledger.read(out)
     return Job(
-        inputs=find_files(inputs),
+        inputs=find_inputs(inputs, begun.plan.inputs if begun else ()),
         fields=FieldMap.parse(fields),
         selection=Selection(where=parse_where(where), share=parse_share(sample), seed=seed),
         part_rows=part_rows,
@@ -63,9 +67,8 @@ def plan(job: Job, engine: Engine) -> Plan:
 @contextmanager
 def ledger(job: Job, engine: Engine, folder: Path, *, run: str = "") -> Iterator[Ledger]:
     """Begin the run of a folder, or go on with it; nobody else can meanwhile."""
-    name = run or f"r-{uuid4().hex[:12]}"
     with holding(folder):
-        yield Ledger.open(folder, plan(job, engine), run=name, now=utc_now())
+        yield Ledger.open(folder, plan(job, engine), run=run or new_run(), now=utc_now())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

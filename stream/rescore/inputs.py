@@ -1,17 +1,19 @@
-"""What can be re-scored: files and folders of records, understood as traces."""
+"""What can be re-scored: files, folders and audit stores, understood as traces."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from monitor.dialects.logs import FieldMap, Logged, read_logged
+from monitor.store import Store
 from monitor.types import Check, Decision
 from stream.rescore.errors import RescoreError
 from stream.rescore.files import SUFFIXES, Record, read_file
 
-__all__ = ["Before", "FileInput", "Input", "Item", "find_files"]
+__all__ = ["Before", "FileInput", "Input", "Item", "StoreInput", "find_inputs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +96,71 @@ def _understood(record: Record, fields: FieldMap | None) -> Item:
     return Item(source=record.source, line=record.line, logged=logged, consumed=record.consumed)
 
 
-def find_files(names: Iterable[str]) -> list[FileInput]:
-    """Return every file that is meant, in a fixed order; folders are searched to the bottom.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreInput:
+    """The live verdicts of an audit store whose text was not erased."""
 
+    url: str
+    #: The last record that is read: later ones may come while a run goes on.
+    until: int
+
+    @classmethod
+    def of(cls, url: str, known: Iterable[Mapping[str, Any]]) -> "StoreInput":
+        """Look at a store; a run that was begun reads no further than it did then."""
+        name = _without_password(url)
+        begun = (k["until"] for k in known if k.get("store") == name)
+        store = Store.open(url, must_exist=True)
+        try:
+            return cls(url=url, until=next(begun, store.newest_seq()))
+        finally:
+            store.close()
+
+    @property
+    def size(self) -> int:
+        """Records of the log."""
+        return self.until + 1
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return which store, and how far."""
+        return {"store": _without_password(self.url), "until": self.until}
+
+    def items(self, _fields: FieldMap | None) -> Iterator[Item]:
+        """Read the store; its own shape needs no map. Raises StoreError."""
+        store, source = Store.open(self.url, must_exist=True), _without_password(self.url)
+        try:
+            for stored in store.live(until=self.until):
+                traces = () if stored.trace is None else (stored.trace,)
+                yield Item(
+                    source=source,
+                    line=stored.row.seq,
+                    logged=Logged(shape="store", traces=traces),
+                    consumed=stored.row.seq + 1,
+                    before=Before(
+                        decision=stored.row.decision,
+                        scores={c: getattr(stored.row, c.value) for c in Check},
+                    ),
+                )
+        finally:
+            store.close()
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(://[^:@/]*):[^@/]*@", r"\1@", url)
+
+
+def find_inputs(names: Iterable[str], known: Sequence[Mapping[str, Any]] = ()) -> list[Input]:
+    """Return every file and store that is meant, in a fixed order.
+
+    Folders are searched to the bottom. `known` are the fingerprints of a run that was begun.
     Raises RescoreError when a name is nothing, or a folder holds nothing that can be read.
     """
-    return [FileInput.of(path) for name in names for path in _files(Path(name))]
+    return [found for name in names for found in _meant(name, known)]
+
+
+def _meant(name: str, known: Iterable[Mapping[str, Any]]) -> list[Input]:
+    if re.match(r"(sqlite|postgresql)(\+\w+)?://", name):
+        return [StoreInput.of(name, known)]
+    return [FileInput.of(path) for path in _files(Path(name))]
 
 
 def _files(path: Path) -> list[Path]:

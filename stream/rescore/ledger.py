@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
+from uuid import uuid4
 
 from stream.rescore.errors import RescoreError
 
-__all__ = ["BAD", "MANIFEST", "Ledger", "PartEntry", "Plan"]
+__all__ = ["BAD", "MANIFEST", "Ledger", "PartEntry", "Plan", "holding", "new_run"]
 
 MANIFEST: Final = "manifest.json"
 #: Records that could not be read: one JSON object per line.
@@ -143,6 +144,11 @@ class Ledger:
             os.fsync(file.fileno())
         draft.replace(self.folder / MANIFEST)
         sync_folder(self.folder)
+
+
+def new_run() -> str:
+    """A fresh name for a run."""
+    return f"r-{uuid4().hex[:12]}"
 
 
 @contextmanager

@@ -21,10 +21,10 @@ from monitor.policy import Policy, decide, reach, to_toml
 from monitor.tally import Tally
 from monitor.types import Assessment, Channel, Check, Decision, Status, Step
 from stream.rescore.errors import RescoreError
-from stream.rescore.ledger import Ledger, PartEntry, Plan
+from stream.rescore.ledger import Ledger, PartEntry, Plan, holding, new_run
 from stream.rescore.table import SCHEMA, write_table
 
-__all__ = ["earlier_run", "plan", "redecide"]
+__all__ = ["earlier_run", "redecide"]
 
 #: Columns that the policy reads, but for the steps.
 _READ = [
@@ -46,7 +46,34 @@ def earlier_run(folder: Path) -> Ledger:
     return found
 
 
-def plan(earlier: Ledger, policy: Policy) -> Plan:
+def redecide(
+    folder: Path,
+    policy: Policy,
+    out: Path,
+    *,
+    run: str = "",
+    tell: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Ledger:
+    """Write every part of the run in `folder` again, in `out`, as `policy` decides.
+
+    `tell` is called with the rows that are done and all of them. Parts of an interrupted call
+    stay. Raises RescoreError, PolicyError or OSError.
+    """
+    earlier = earlier_run(folder)
+    total = sum(part.rows for part in earlier.parts)
+    with holding(out):
+        ledger = Ledger.open(out, _plan(earlier, policy), run=run or new_run(), now=utc_now())
+        if ledger.finished_at is not None:
+            return ledger
+        ledger.resume()
+        for number, entry in list(enumerate(earlier.parts))[len(ledger.parts) :]:
+            ledger.commit(_redecided(earlier, entry, policy, ledger, number))
+            tell(sum(part.rows for part in ledger.parts), total)
+        ledger.finish(utc_now())
+    return ledger
+
+
+def _plan(earlier: Ledger, policy: Policy) -> Plan:
     """What deciding anew does, for its manifest."""
     parts = [{"run": earlier.run, "file": p.file, "sha256": p.sha256} for p in earlier.parts]
     return Plan(
@@ -55,19 +82,6 @@ def plan(earlier: Ledger, policy: Policy) -> Plan:
         inputs=parts,
         options={"redecide": True},
     )
-
-
-def redecide(
-    earlier: Ledger, policy: Policy, ledger: Ledger, tell: Callable[[int], None] = lambda _: None
-) -> None:
-    """Write every part of `earlier` again as `policy` decides; parts that are done stay."""
-    if ledger.finished_at is not None:
-        return
-    ledger.resume()
-    for number, entry in list(enumerate(earlier.parts))[len(ledger.parts) :]:
-        ledger.commit(_redecided(earlier, entry, policy, ledger, number))
-        tell(entry.rows)
-    ledger.finish(utc_now())
 
 
 def _redecided(

@@ -14,7 +14,7 @@ from monitor.types import Decision, Mode
 from stream.rescore import command
 from stream.rescore.errors import RescoreError
 from stream.rescore.ledger import Ledger
-from stream.rescore.redecide import earlier_run, plan, redecide
+from stream.rescore.redecide import earlier_run, redecide
 from stream.rescore.run import forget, judge_all
 from tests import support
 from tests.rescoring import rescore, write_logs
@@ -59,11 +59,8 @@ def judged(logs, folder, rules):
         asyncio.run(judge_all(job, judge, ledger))
 
 
-def decided(earlier, folder, rules):
-    folder.mkdir()
-    ledger = Ledger.open(folder, plan(earlier, rules), run="r", now="now")
-    redecide(earlier, rules, ledger)
-    return ledger
+def decided(folder, out, rules, **more):
+    return redecide(folder, rules, out, run="r", **more)
 
 
 def rows(folder):
@@ -80,7 +77,7 @@ def rows(folder):
 def test_deciding_anew_equals_judging_anew(logs, tmp_path, number):
     judged(logs, tmp_path / "first", POLICIES[number - 1])
     judged(logs, tmp_path / "second", POLICIES[number])
-    ledger = decided(earlier_run(tmp_path / "first"), tmp_path / "anew", POLICIES[number])
+    ledger = decided(tmp_path / "first", tmp_path / "anew", POLICIES[number])
     assert rows(tmp_path / "anew") == rows(tmp_path / "second")
     assert rows(tmp_path / "anew") != rows(tmp_path / "first")
     again = Ledger.read(tmp_path / "second")
@@ -91,19 +88,20 @@ def test_deciding_anew_equals_judging_anew(logs, tmp_path, number):
 
 def test_deciding_anew_goes_on_where_it_stopped(logs, tmp_path):
     judged(logs, tmp_path / "first", POLICIES[0])
-    earlier = earlier_run(tmp_path / "first")
-    (tmp_path / "anew").mkdir()
-    ledger = Ledger.open(tmp_path / "anew", plan(earlier, POLICIES[3]), run="r", now="now")
+    told = []
 
-    def stop(_rows):
-        raise KeyboardInterrupt
+    def stop(done, total):
+        told.append((done, total))
+        if len(told) == 1:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        redecide(earlier, POLICIES[3], ledger, stop)
-    ledger = Ledger.open(tmp_path / "anew", plan(earlier, POLICIES[3]), run="r", now="now")
-    assert len(ledger.parts) == 1
-    redecide(earlier, POLICIES[3], ledger)
-    decided(earlier, tmp_path / "whole", POLICIES[3])
+        decided(tmp_path / "first", tmp_path / "anew", POLICIES[3], tell=stop)
+    assert len(Ledger.read(tmp_path / "anew").parts) == 1
+    decided(tmp_path / "first", tmp_path / "anew", POLICIES[3], tell=stop)
+    assert told[0][0] == 50
+    assert told[-1][0] == told[-1][1]
+    decided(tmp_path / "first", tmp_path / "whole", POLICIES[3])
     assert rows(tmp_path / "anew") == rows(tmp_path / "whole")
 
 

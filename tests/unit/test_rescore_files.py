@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stream.rescore import files
 from stream.rescore.errors import RescoreError
 from stream.rescore.files import read_file
-from stream.rescore.inputs import find_files
+from stream.rescore.inputs import find_inputs
 
 ROWS = [{"answer": 'x,]}[{"\\ é' * n, "thinking": None} for n in range(1, 6)]
 LINES = "\n".join(map(json.dumps, ROWS)) + "\n"
@@ -119,12 +119,12 @@ def test_folders_are_searched_in_order_and_hidden_files_left_out(tmp_path):
     for name in ("b.jsonl", "a/z.parquet", "a/y.json.gz", "_x.jsonl", ".h/a.jsonl", "c.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}")
-    found = [f.path.relative_to(tmp_path).as_posix() for f in find_files([str(tmp_path)])]
+    found = [f.path.relative_to(tmp_path).as_posix() for f in find_inputs([str(tmp_path)])]
     assert found == ["a/y.json.gz", "a/z.parquet", "b.jsonl"]
-    (one,) = find_files([str(tmp_path / "c.txt")])
+    (one,) = find_inputs([str(tmp_path / "c.txt")])
     assert one.path.name == "c.txt"
     with pytest.raises(RescoreError, match="neither"):
-        find_files([str(tmp_path / "none")])
+        find_inputs([str(tmp_path / "none")])
     (tmp_path / "empty").mkdir()
     with pytest.raises(RescoreError, match="no file"):
-        find_files([str(tmp_path / "empty")])
+        find_inputs([str(tmp_path / "empty")])
