@@ -7,6 +7,7 @@ from pathlib import Path
 
 from monitor.store import Store
 from stream.rescore import command
+from stream.rescore.ledger import MANIFEST, PARTS
 from stream.rescore.run import Progress, forget, judge_all
 from tests import support
 
@@ -18,7 +19,7 @@ def write_logs(path: Path, count: int, seed: int = 0) -> None:
     rng = random.Random(seed)
 
     def text():
-        return "".join(rng.choices(WORDS, weights=(9, 1, 1, 1, 1, 9), k=rng.randrange(40)))
+        return "".join(rng.choices(WORDS, weights=(90, 3, 1, 1, 1, 90), k=rng.randrange(40)))
 
     with path.open("w", encoding="utf-8") as file:
         for number in range(count):
@@ -56,3 +57,11 @@ def rescore(inputs, out, *, rules=None, record=None, tell=None, **options):
 def rescore_telling(pipe, inputs, out, record) -> None:
     """In a process of its own: say through `pipe` whenever a record is done."""
     rescore(inputs, out, record=record, tell=lambda now: pipe.send(now.traces))
+
+
+def unfinish(ledger, parts=None) -> None:
+    """Make of a finished run one that was stopped, after so many parts."""
+    path = ledger.folder / PARTS
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:parts]))
+    manifest = json.loads((ledger.folder / MANIFEST).read_text())
+    (ledger.folder / MANIFEST).write_text(json.dumps({**manifest, "finished_at": None}))

@@ -1,8 +1,8 @@
 """What a run has finished, and the order of writing that makes a crash harmless.
 
-A part is finished when the manifest names it. Before that, all that belongs to it is written in
-ways that writing again does not change: bad records are cut back to the manifest's length, the
-table replaces itself as a whole, and the audit store knows its verdicts by id.
+A part is finished when the list of parts names it. Before that, all that belongs to it is written
+in ways that writing again does not change: bad records are cut back to the length that the list
+names, the table replaces itself as a whole, and the audit store knows its verdicts by id.
 """
 
 import fcntl
@@ -10,16 +10,18 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 from uuid import uuid4
 
 from stream.rescore.errors import RescoreError
 
-__all__ = ["BAD", "MANIFEST", "Ledger", "PartEntry", "Plan", "holding", "new_run"]
+__all__ = ["BAD", "MANIFEST", "PARTS", "Ledger", "PartEntry", "Plan", "holding", "new_run"]
 
 MANIFEST: Final = "manifest.json"
+#: The finished parts: one JSON object per line.
+PARTS: Final = "parts.jsonl"
 #: Records that could not be read: one JSON object per line.
 BAD: Final = "bad.jsonl"
 _LOCK: Final = ".lock"
@@ -64,7 +66,7 @@ class PartEntry:
 
 @dataclass(slots=True, kw_only=True)
 class Ledger:
-    """The manifest of one folder. One process at a time holds it."""
+    """The manifest of one folder and its list of parts. One process at a time holds them."""
 
     folder: Path
     run: str
@@ -83,20 +85,10 @@ class Ledger:
             data = json.loads(path.read_text(encoding="utf-8"))
             if data.pop("format") != _FORMAT:
                 raise RescoreError(f"{path} was written by another version of Subtext.")
-            parts = [PartEntry(**part) for part in data.pop("parts")]
+            parts = [PartEntry(**json.loads(line)) for line in _whole_lines(folder / PARTS)]
             return cls(folder=folder, plan=Plan(**data.pop("plan")), parts=parts, **data)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RescoreError(f"{path} is damaged: {type(error).__name__}.") from error
-
-    @property
-    def position(self) -> int:
-        """Records that are done."""
-        return self.parts[-1].records if self.parts else 0
-
-    @property
-    def bad_bytes(self) -> int:
-        """Length of the file of bad records that belongs to finished parts."""
-        return self.parts[-1].bad_bytes if self.parts else 0
 
     @classmethod
     def open(cls, folder: Path, plan: Plan, *, run: str, now: str) -> Self:
@@ -116,27 +108,43 @@ class Ledger:
             )
         return known
 
+    @property
+    def position(self) -> int:
+        """Records that are done."""
+        return self.parts[-1].records if self.parts else 0
+
+    @property
+    def bad_bytes(self) -> int:
+        """Length of the file of bad records that belongs to finished parts."""
+        return self.parts[-1].bad_bytes if self.parts else 0
+
     def resume(self) -> None:
         """Remove what was begun and not finished."""
-        with (self.folder / BAD).open("ab") as file:
-            file.truncate(self.bad_bytes)
+        _cut(self.folder / BAD, self.bad_bytes)
+        _cut(self.folder / PARTS, sum(map(len, _whole_lines(self.folder / PARTS))))
         for draft in self.folder.glob(".*.draft"):
             draft.unlink()
+        self._save()
 
     def commit(self, entry: PartEntry) -> None:
         """Name a part as finished; everything of it must be durable already."""
+        append_durably(self.folder / PARTS, json.dumps(asdict(entry)).encode() + b"\n")
         self.parts.append(entry)
-        self.save()
 
     def finish(self, now: str) -> None:
         """Mark the run as complete."""
         self.finished_at = now
-        self.save()
+        self._save()
 
-    def save(self) -> None:
+    def _save(self) -> None:
         """Write the manifest so that the old or the new one is there, whatever happens."""
-        data = {"format": _FORMAT, **asdict(replace(self, folder=Path()))}
-        del data["folder"]
+        data = {
+            "format": _FORMAT,
+            "run": self.run,
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+            "plan": asdict(self.plan),
+        }
         draft = self.folder / f".{MANIFEST}.draft"
         with draft.open("w", encoding="utf-8") as file:
             json.dump(data, file, indent=1)
@@ -144,6 +152,17 @@ class Ledger:
             os.fsync(file.fileno())
         draft.replace(self.folder / MANIFEST)
         sync_folder(self.folder)
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """The lines of a file, but for a last one that a crash cut off."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return [line for line in lines if line.endswith(b"\n")]
+
+
+def _cut(path: Path, size: int) -> None:
+    with path.open("ab") as file:
+        file.truncate(size)
 
 
 def new_run() -> str:

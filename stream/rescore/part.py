@@ -78,9 +78,11 @@ class Part:
             self.unscored += verdict.unscored is not None
 
     def write(self, ledger: Ledger, archive: Archive | None) -> None:
-        """Make everything durable, the manifest last."""
-        lines = "".join(json.dumps(bad) + "\n" for bad in self.bad)
-        bad_bytes = append_durably(ledger.folder / BAD, lines.encode())
+        """Make everything durable, its entry in the list of parts last."""
+        bad_bytes = ledger.bad_bytes
+        if self.bad:
+            lines = "".join(json.dumps(bad) + "\n" for bad in self.bad)
+            bad_bytes = append_durably(ledger.folder / BAD, lines.encode())
         name, digest = "", ""
         if self.rows:
             name = f"part-{len(ledger.parts):05}.parquet"

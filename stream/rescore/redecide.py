@@ -102,7 +102,7 @@ def _redecided(
         decisions=counts,
         unscored=entry.unscored,
         characters=entry.characters,
-        bad=entry.bad,
+        bad=0,
         bad_bytes=0,
         skipped=entry.skipped,
     )

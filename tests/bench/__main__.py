@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 from classifiers.sessions import available_cpus
-from tests.bench import engine, sidecar
+from tests.bench import engine, rescore, sidecar
 
-PARTS = {"engine": engine.main, "sidecar": sidecar.main}
+PARTS = {"engine": engine.main, "sidecar": sidecar.main, "rescore": rescore.main}
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from stream.rescore.ledger import Ledger
 from stream.rescore.redecide import earlier_run, redecide
 from stream.rescore.run import forget, judge_all
 from tests import support
-from tests.rescoring import rescore, write_logs
+from tests.rescoring import rescore, unfinish, write_logs
 
 LOW = {c: Thresholds(flag=0.01, block=0.7) for c in Check}
 HIGH = {**support.THRESHOLDS, Check.DECEPTION: Thresholds(flag=0.6, block=0.951)}
@@ -108,8 +108,6 @@ def test_deciding_anew_goes_on_where_it_stopped(logs, tmp_path):
 def test_only_a_finished_run_can_be_decided_anew(logs, tmp_path):
     with pytest.raises(RescoreError, match="no run"):
         earlier_run(tmp_path)
-    ledger = rescore([logs], tmp_path / "out")
-    ledger.finished_at = None
-    ledger.save()
+    unfinish(rescore([logs], tmp_path / "out"))
     with pytest.raises(RescoreError, match="not finished"):
         earlier_run(tmp_path / "out")
