@@ -11,7 +11,7 @@ import pytest
 
 from monitor.store import Query, Store
 from monitor.types import Decision
-from stream.rescore import part, run
+from stream.rescore import ledger, part, run
 from stream.rescore.errors import RescoreError
 from stream.rescore.ledger import BAD, PARTS, Ledger
 from stream.rescore.summary import Summary
