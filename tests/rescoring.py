@@ -46,7 +46,7 @@ def rescore(inputs, out, *, rules=None, record=None, tell=None, **options):
     store = Store.open(record) if record else None
     progress = Progress(tell=tell or (lambda _: None))
     try:
-        with command.ledger(job, judge, Path(out), run=run) as ledger:
+        with command.ledger(job, judge, Path(out), run=run, record=record) as ledger:
             asyncio.run(judge_all(job, judge, ledger, archive=store, progress=progress))
             return ledger
     finally:

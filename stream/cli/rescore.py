@@ -167,7 +167,7 @@ def _judge(job: "Job", engine: Engine, out: Path, names: tuple[str | None, str])
     record, run = names
     store = None if record is None else open_store(record)
     try:
-        with ledger(job, engine, out, run=run) as held:
+        with ledger(job, engine, out, run=run, record=record) as held:
             with view.progress(job.size, engine.classifier) as progress:
                 work = judge_all(job, engine, held, archive=store, progress=progress)
                 asyncio.run(_closing(engine.classifier, work))

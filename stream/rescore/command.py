@@ -14,7 +14,7 @@ from monitor.engine import Engine
 from monitor.metrics import Counted
 from monitor.policy import to_toml
 from monitor.types import Trace
-from stream.rescore.inputs import find_inputs
+from stream.rescore.inputs import find_inputs, without_password
 from stream.rescore.ledger import Ledger, Plan, holding, new_run
 from stream.rescore.run import Job
 from stream.rescore.selection import Selection, parse_share, parse_where
@@ -48,8 +48,8 @@ def job(  # noqa: PLR0913 -- what a user can say
     )
 
 
-def plan(job: Job, engine: Engine) -> Plan:
-    """What this run does, for its manifest."""
+def plan(job: Job, engine: Engine, record: str | None = None) -> Plan:
+    """What this run does, for its manifest; `record` is the store that keeps its verdicts."""
     versions = engine.versions
     paths = job.fields.paths if job.fields else {}
     return Plan(
@@ -60,15 +60,19 @@ def plan(job: Job, engine: Engine) -> Plan:
             **job.selection.described(),
             "map": {name: list(path) for name, path in paths.items()},
             "part_rows": job.part_rows,
+            "record": record and without_password(record),
         },
     )
 
 
 @contextmanager
-def ledger(job: Job, engine: Engine, folder: Path, *, run: str = "") -> Iterator[Ledger]:
+def ledger(
+    job: Job, engine: Engine, folder: Path, *, run: str = "", record: str | None = None
+) -> Iterator[Ledger]:
     """Begin the run of a folder, or go on with it; nobody else can meanwhile."""
     with holding(folder):
-        yield Ledger.open(folder, plan(job, engine), run=run or new_run(), now=utc_now())
+        what = plan(job, engine, record)
+        yield Ledger.open(folder, what, run=run or new_run(), now=utc_now())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from monitor.types import Check, Decision
 from stream.rescore.errors import RescoreError
 from stream.rescore.files import SUFFIXES, Record, read_file
 
-__all__ = ["Before", "FileInput", "Input", "Item", "StoreInput", "find_inputs"]
+__all__ = ["Before", "FileInput", "Input", "Item", "StoreInput", "find_inputs", "without_password"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ class StoreInput:
     @classmethod
     def of(cls, url: str, known: Iterable[Mapping[str, Any]]) -> "StoreInput":
         """Look at a store; a run that was begun reads no further than it did then."""
-        name = _without_password(url)
+        name = without_password(url)
         begun = (k["until"] for k in known if k.get("store") == name)
         store = Store.open(url, must_exist=True)
         try:
@@ -122,11 +122,11 @@ class StoreInput:
 
     def fingerprint(self) -> dict[str, Any]:
         """Return which store, and how far."""
-        return {"store": _without_password(self.url), "until": self.until}
+        return {"store": without_password(self.url), "until": self.until}
 
     def items(self, _fields: FieldMap | None) -> Iterator[Item]:
         """Read the store; its own shape needs no map. Raises StoreError."""
-        store, source = Store.open(self.url, must_exist=True), _without_password(self.url)
+        store, source = Store.open(self.url, must_exist=True), without_password(self.url)
         try:
             for stored in store.live(until=self.until):
                 traces = () if stored.trace is None else (stored.trace,)
@@ -144,7 +144,8 @@ class StoreInput:
             store.close()
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """The address of a store, as it may be shown and kept."""
     return re.sub(r"(://[^:@/]*):[^@/]*@", r"\1@", url)
 
 
