@@ -14,7 +14,7 @@ from monitor.dialects.jsontext import parse
 from monitor.dialects.port import Request
 from monitor.dialects.voice import clean
 
-__all__ = ["LONGEST_PROMPT", "read_request"]
+__all__ = ["LONGEST_PROMPT", "read_request", "request_of"]
 
 #: Characters of a prompt that are kept.
 LONGEST_PROMPT = 8000
@@ -50,7 +50,11 @@ _TEXT = ("text", "content", "output", "input_text")
 
 def read_request(body: bytes) -> Request:
     """Read a request of any dialect; blank fields where it cannot be read."""
-    value = parse(_decoded(body)).value
+    return request_of(parse(_decoded(body)).value)
+
+
+def request_of(value: object) -> Request:
+    """Read a request that is parsed already."""
     if not isinstance(value, dict):
         return Request()
     return Request(

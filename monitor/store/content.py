@@ -31,8 +31,8 @@ class Content(NamedTuple):
     data: bytes
 
 
-def pack(verdict: Verdict, trace: Trace) -> Content:
-    """Return what is stored of a verdict about `trace`."""
+def pack(verdict: Verdict, trace: Trace, run: str | None = None) -> Content:
+    """Return what is stored of a verdict about `trace`, made by a `run` of re-scoring or live."""
     document = verdict_json(verdict)
     pointers = {name: document.pop(name) for name in NO_POINTERS}
     plain = canonical({"trace": _text_of(trace), **pointers})
@@ -48,6 +48,8 @@ def pack(verdict: Verdict, trace: Trace) -> Content:
         "content_sha256": hashlib.sha256(plain).hexdigest(),
         "content_bytes": len(plain),
     }
+    if run is not None:
+        body["run"] = run
     return Content(body=body, excerpt=excerpt(trace), data=zlib.compress(plain))
 
 
@@ -77,7 +79,7 @@ def columns(body: Mapping[str, Any]) -> dict[str, Any]:
     checks = document["checks"]
     texts = {name: document[name] for name in ("verdict_id", "trace_id", "created_at", "mode")}
     texts |= {name: body[name] for name in ("model", "tenant", "conversation_id")}
-    unscored = document["unscored"]
+    unscored, run = document["unscored"], body.get("run")
     return {
         **{name: label(value) for name, value in texts.items()},
         **{check.value: checks[check.value]["probability"] for check in Check},
@@ -87,6 +89,7 @@ def columns(body: Mapping[str, Any]) -> dict[str, Any]:
         "disguised": document["disguised_characters"],
         # Records of older versions say nothing about it.
         "coverage_gaps": label(" ".join(document.get("coverage_gaps", ()))),
+        "run": None if run is None else label(run),
     }
 
 

@@ -28,6 +28,8 @@ class Query:
     #: As in `VerdictRow`; a conversation is one tenant's, whatever others call theirs.
     tenant: str | None = None
     conversation_id: str | None = None
+    #: Of this run of re-scoring; None: only those made when the response was.
+    run: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,8 @@ class VerdictRow:
     disguised: int
     #: What could not be seen: names of `monitor.types.Gap`, apart by spaces.
     coverage_gaps: str
+    #: Name of the run of re-scoring; None for a verdict made when the response was.
+    run: str | None
     #: The first words of the answer, else of the thinking; None when the content was erased.
     excerpt: str | None
 
@@ -80,7 +84,7 @@ class StoredVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """How many verdicts the store holds."""
+    """How many verdicts the store holds, those of re-scoring runs left out."""
 
     #: By decision; every decision is a key.
     decisions: Mapping[Decision, int]

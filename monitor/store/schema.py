@@ -75,6 +75,8 @@ verdicts = Table(
     Column("disguised", Integer, nullable=False),
     #: Names of gaps, apart by spaces.
     Column("coverage_gaps", Text, nullable=False, server_default=""),
+    #: Name of the run of re-scoring; null for verdicts made when the response was.
+    Column("run", Text),
 )
 Index(None, verdicts.c.decision, verdicts.c.seq)
 Index(None, verdicts.c.model, verdicts.c.seq)
@@ -90,6 +92,15 @@ _unscored = text("unscored IS NOT NULL")
 Index("ix_verdicts_unscored", verdicts.c.seq, sqlite_where=_unscored, postgresql_where=_unscored)
 _gaps = text("coverage_gaps <> ''")
 Index("ix_verdicts_coverage_gaps", verdicts.c.seq, sqlite_where=_gaps, postgresql_where=_gaps)
+_live, _rescored = text("run IS NULL"), text("run IS NOT NULL")
+Index("ix_verdicts_live", verdicts.c.seq, sqlite_where=_live, postgresql_where=_live)
+Index(
+    "ix_verdicts_runs",
+    verdicts.c.run,
+    verdicts.c.seq,
+    sqlite_where=_rescored,
+    postgresql_where=_rescored,
+)
 
 contents = Table(
     "contents",

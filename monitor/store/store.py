@@ -20,6 +20,8 @@ from monitor.types import Trace, Verdict
 BATCH = 200
 #: Likewise, of hashes alone.
 LINKS = 5000
+#: Likewise, of verdicts with their texts.
+LIVE = 50
 #: Nothing can stand before this; a forged record may stand before 0.
 FIRST = -(2**63)
 
@@ -49,9 +51,11 @@ class Store:
         """Record a verdict about `trace`; for a known verdict id, return what was recorded."""
         return self.record_verdicts([(verdict, trace)])[0]
 
-    def record_verdicts(self, pairs: Sequence[tuple[Verdict, Trace]]) -> tuple[AuditRecord, ...]:
-        """Record all or none of these, in one transaction."""
-        packed = [pack(verdict, trace) for verdict, trace in pairs]
+    def record_verdicts(
+        self, pairs: Sequence[tuple[Verdict, Trace]], *, run: str | None = None
+    ) -> tuple[AuditRecord, ...]:
+        """Record all or none of these, in one transaction; `run` names a run of re-scoring."""
+        packed = [pack(verdict, trace, run) for verdict, trace in pairs]
         with self._turn, writing(self._engine) as connection:
             return tuple(_record(connection, content) for content in packed)
 
@@ -73,6 +77,20 @@ class Store:
         """Return everything about one verdict; CorruptContent when its content was altered."""
         with reading(self._engine) as connection:
             return search.stored(connection, verdict_id)
+
+    def live(self, *, until: int) -> Iterator[StoredVerdict]:
+        """Read, oldest first, the verdicts made with their responses whose text is still there.
+
+        CorruptContent where a text was altered.
+        """
+        after = FIRST
+        while True:
+            with reading(self._engine) as connection:
+                batch = search.live(connection, after, until, LIVE)
+            yield from batch
+            if len(batch) < LIVE:
+                return
+            after = batch[-1].row.seq
 
     def summary(self) -> Summary:
         """Count the verdicts."""

@@ -6,9 +6,14 @@ import subprocess
 from pathlib import Path
 
 from classifiers.sessions import available_cpus
-from tests.bench import engine, proxies, sidecar
+from tests.bench import engine, proxies, rescore, sidecar
 
-PARTS = {"engine": engine.main, "sidecar": sidecar.main, "proxies": proxies.main}
+PARTS = {
+    "engine": engine.main,
+    "sidecar": sidecar.main,
+    "proxies": proxies.main,
+    "rescore": rescore.main,
+}
 
 
 def main() -> None:

@@ -92,6 +92,34 @@ def test_a_batch_is_recorded_whole_or_not_at_all(store, sample):
     assert store.newest_seq() == -1
 
 
+def test_verdicts_of_a_run_stand_beside_the_live_ones(store, sample):
+    store.record_verdict(*sample(1))
+    again = [sample(1, verdict_id="again", decision=Decision.BLOCK)]
+    first = store.record_verdicts(again, run="r")
+    assert store.record_verdicts(again, run="r") == first
+    assert [r.verdict_id for r in store.verdicts(Query()).rows] == ["verdict-1"]
+    (row,) = store.verdicts(Query(run="r")).rows
+    assert (row.verdict_id, row.run, row.decision) == ("again", "r", Decision.BLOCK)
+    assert store.verdicts(Query(run="other")).rows == ()
+    assert store.summary().total == 1
+    assert first[0].body["run"] == "r"
+    assert store.verdict("verdict-1").row.run is None
+    assert store.audit().ok
+
+
+def test_live_verdicts_are_read_in_order_with_their_text(store, sample):
+    for number in range(120):
+        store.record_verdict(*sample(number))
+        if number % 10 == 0:
+            run = [sample(number, verdict_id=f"run-{number}")]
+            store.record_verdicts(run, run="r")
+    found = list(store.live(until=store.newest_seq()))
+    assert [s.row.verdict_id for s in found] == [f"verdict-{n}" for n in range(120)]
+    assert found[7].trace == sample(7)[1]
+    assert found[7].document == verdict_json(sample(7)[0])
+    assert len(list(store.live(until=found[9].row.seq))) == 10
+
+
 def test_a_policy_is_recorded_when_it_changes(store, sample):
     first = store.record_policy(policy="strict", version="1", created_at="2026")
     store.record_verdict(*sample(1))
