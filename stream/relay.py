@@ -8,7 +8,6 @@ from monitor.dialects import Reader, Refusal
 from monitor.engine import Engine, Live, Session
 from monitor.gate import Event, Gate, Outcome, State
 from monitor.logs import complain
-from monitor.policy import Policy
 from monitor.types import Decision, Delta, Disclosure, EarlyStop, Frame, Gap, Mode, Trace, Verdict
 from monitor.wire import response_json
 
@@ -63,7 +62,9 @@ class Relay:
         max_tokens: int | None = None,
     ) -> None:
         """`max_tokens` is what the request allows all choices together, if it says."""
-        mode = engine.policy.mode
+        #: What holds for this response from its beginning to its end.
+        self.policy = engine.policy
+        mode = self.policy.mode
         #: Known from the start; names the verdict of the first choice.
         self.verdict_id = engine.world.new_id()
         self.conclusion: Conclusion | None = None
@@ -122,11 +123,6 @@ class Relay:
     def model(self) -> str:
         """The model's name as the response gives it; "" until it was seen."""
         return self._reader.model
-
-    @property
-    def policy(self) -> Policy:
-        """What decides about this response."""
-        return self._engine.policy
 
     @property
     def cut_short(self) -> bool:
