@@ -46,11 +46,16 @@ class _Reader:
         """Learn the model's name and what a refusal repeats."""
         for source in (payload, payload.get("message"), payload.get("response")):
             if isinstance(source, dict):
-                self._ending.seen.update(
-                    {k: v for k, v in source.items() if k in _REPEATED and _is_label(v)}
-                )
+                self._note_labels(source)
         model = self._ending.seen.get("model")
         self.model = self.model or (model if isinstance(model, str) else "")
+
+    def _note_labels(self, source: dict[str, Any]) -> None:
+        seen = self._ending.seen
+        for key in _REPEATED:
+            value = source.get(key)
+            if value is not None and value != seen.get(key) and _is_label(value):
+                seen[key] = value
 
 
 def _is_label(value: object) -> bool:
