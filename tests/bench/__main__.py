@@ -6,9 +6,14 @@ import subprocess
 from pathlib import Path
 
 from classifiers.sessions import available_cpus
-from tests.bench import engine, proxies, sidecar
+from tests.bench import engine, overload, proxies, sidecar
 
-PARTS = {"engine": engine.main, "sidecar": sidecar.main, "proxies": proxies.main}
+PARTS = {
+    "engine": engine.main,
+    "sidecar": sidecar.main,
+    "overload": overload.main,
+    "proxies": proxies.main,
+}
 
 
 def main() -> None:

@@ -71,23 +71,23 @@ async def _load(
         return await wire.stream(url)
 
     seen = await asyncio.gather(*(started(number) for number in range(count)))
-    most = _rss(pid)
+    most = rss(pid)
     answered = await asyncio.gather(*(wire.requests(url, seconds) for _ in range(count)))
-    return seen, sum(answered), max(most, _rss(pid))
+    return seen, sum(answered), max(most, rss(pid))
 
 
 def _ms(seconds: list[float], percentile: int) -> str:
     return f"{np.percentile(seconds, percentile) * 1000:.1f} ms"
 
 
-def _rss(pid: int) -> float:
+def rss(pid: int) -> float:
     """MiB that a process and its children occupy; 0 when there is none."""
     if not pid:
         return 0.0
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    return own / 1024 + sum(_rss(int(child)) for child in children)
+    return own / 1024 + sum(rss(int(child)) for child in children)
 
 
 @contextmanager
@@ -105,7 +105,8 @@ def _ours(make: Callable[..., object], *args: object) -> Proxy:
     return start
 
 
-def _constant() -> Classifier:
+def constant() -> Classifier:
+    """A classifier that costs nothing, so that the road alone is measured."""
     return FakeClassifier(i_know_this_is_fake=True)
 
 
@@ -115,7 +116,10 @@ def _shipped() -> Classifier:
     return OnnxClassifier.load()
 
 
-async def _sidecar(upstream: str, mode: Mode, load: Callable[[], Classifier]) -> web.Application:
+async def sidecar(
+    upstream: str, mode: Mode, load: Callable[[], Classifier], limit: int = 256
+) -> web.Application:
+    """The sidecar with the classifier that `load` gives; nothing it judges is blocked."""
     from monitor.engine import Engine
     from monitor.policy import Policy
     from monitor.recording import recorder
@@ -128,7 +132,7 @@ async def _sidecar(upstream: str, mode: Mode, load: Callable[[], Classifier]) ->
     # Measured is time: nothing is blocked, and queues may grow.
     policy = Policy(thresholds=limits, mode=mode, deadline_seconds=600.0)
     engine = Engine(classifier=classifier, policy=policy, record=recorder(Store.open("sqlite://")))
-    return create_app(engine, Settings(upstream=upstream))
+    return create_app(engine, Settings(upstream=upstream, max_responses=limit))
 
 
 _NGINX_CONF = """
@@ -218,8 +222,8 @@ PROXIES: dict[str, Proxy] = {
     "bare aiohttp": _ours(bare_proxy),
     "nginx": _nginx,
     "LiteLLM": _litellm,
-    "sidecar, observe, scores of a constant": _ours(_sidecar, Mode.OBSERVE, _constant),
-    "sidecar, hold, scores of a constant": _ours(_sidecar, Mode.HOLD, _constant),
-    "sidecar, observe, shipped models": _ours(_sidecar, Mode.OBSERVE, _shipped),
-    "sidecar, hold, shipped models": _ours(_sidecar, Mode.HOLD, _shipped),
+    "sidecar, observe, scores of a constant": _ours(sidecar, Mode.OBSERVE, constant),
+    "sidecar, hold, scores of a constant": _ours(sidecar, Mode.HOLD, constant),
+    "sidecar, observe, shipped models": _ours(sidecar, Mode.OBSERVE, _shipped),
+    "sidecar, hold, shipped models": _ours(sidecar, Mode.HOLD, _shipped),
 }
