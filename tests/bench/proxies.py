@@ -5,6 +5,7 @@ run on this machine with one worker, and share it with the server and the client
 """
 
 import asyncio
+import os
 import shutil
 import socket
 import subprocess
@@ -27,7 +28,12 @@ ROOT = Path(__file__).parents[2]
 LITELLM = ROOT / ".venv-litellm" / "bin" / "litellm"
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 #: Seconds until a proxy must answer after its start; LiteLLM takes its time.
-START = 120.0
+START = 240.0
+#: It would ask the internet for prices and refuse to start without a key.
+LITELLM_SETTINGS = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+}
 
 #: Gives the address and the process of a running proxy in front of an upstream.
 Proxy = Callable[[str], AbstractContextManager[tuple[str, int]]]
@@ -191,7 +197,7 @@ def _litellm(upstream: str) -> Iterator[tuple[str, int]]:
 @contextmanager
 def _running(command: list[str], port: int) -> Iterator[tuple[str, int]]:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, **quiet) as process:
+    with subprocess.Popen(command, env={**os.environ, **LITELLM_SETTINGS}, **quiet) as process:
         try:
             _wait_for(port, process)
             yield f"http://127.0.0.1:{port}", process.pid
