@@ -61,9 +61,7 @@ class _Reader:
         self._meter.read(payload)
         for source in (payload, payload.get("message"), payload.get("response")):
             if isinstance(source, dict):
-                self._ending.seen.update(
-                    {k: v for k, v in source.items() if k in _REPEATED and _is_label(v)}
-                )
+                self._note_labels(source)
                 self._name(source)
         model = self._ending.seen.get("model")
         self.model = self.model or (model if isinstance(model, str) else "")
@@ -73,6 +71,13 @@ class _Reader:
         name = source.get("id")
         if source.get("object") == "response" and isinstance(name, str) and _is_label(name):
             self.response_id = name
+
+    def _note_labels(self, source: dict[str, Any]) -> None:
+        seen = self._ending.seen
+        for key in _REPEATED:
+            value = source.get(key)
+            if value is not None and value != seen.get(key) and _is_label(value):
+                seen[key] = value
 
 
 def _is_label(value: object) -> bool:

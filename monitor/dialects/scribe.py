@@ -117,9 +117,8 @@ class Scribe:
 
 def choice_of(at: Loc) -> int:
     """Return the choice that a place belongs to."""
-    match at:
-        case ("choices", int(choice), *_):
-            return choice
+    if len(at) > 1 and at[0] == "choices" and isinstance(at[1], int):
+        return at[1]
     return 0
 
 

@@ -132,7 +132,8 @@ class Walker:
         for name, key, inner in known:
             place = (*at, name)
             if name in node.children:
-                self._member(node.children[name], key, inner, place)
+                if inner is not None:  # servers send many nulls
+                    self._member(node.children[name], key, inner, place)
             elif key in STRUCTURAL and isinstance(inner, str):
                 self._unless(_LABEL, Channel.ANSWER, inner, place)
             elif isinstance(inner, str | dict | list) or _could_be_a_sentence(key):
@@ -180,10 +181,12 @@ class Walker:
         """Judge strings that are not what the table says they are; once per value and place."""
         if len(at) > DEEPEST:
             self._note("JSON nested too deeply")
-        elif isinstance(value, str) and not harmless.fullmatch(value):
-            self._scribe.hear(at, channel, value, repeats=True)
-        for name, inner in _members(value, at):
-            self._unless(harmless, channel, inner, (*at, name))
+        elif isinstance(value, str):
+            if not harmless.fullmatch(value):
+                self._scribe.hear(at, channel, value, repeats=True)
+        else:
+            for name, inner in _members(value, at):
+                self._unless(harmless, channel, inner, (*at, name))
 
     def _hear(self, at: Loc, channel: Channel | None, text: str) -> None:
         self._scribe.hear(at, channel, text, repeats=self._repeats)

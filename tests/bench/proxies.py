@@ -5,6 +5,7 @@ run on this machine with one worker, and share it with the server and the client
 """
 
 import asyncio
+import os
 import shutil
 import socket
 import subprocess
@@ -27,7 +28,12 @@ ROOT = Path(__file__).parents[2]
 LITELLM = ROOT / ".venv-litellm" / "bin" / "litellm"
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 #: Seconds until a proxy must answer after its start; LiteLLM takes its time.
-START = 120.0
+START = 240.0
+#: It would ask the internet for prices and refuse to start without a key.
+LITELLM_SETTINGS = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+}
 
 #: Gives the address and the process of a running proxy in front of an upstream.
 Proxy = Callable[[str], AbstractContextManager[tuple[str, int]]]
@@ -71,23 +77,23 @@ async def _load(
         return await wire.stream(url)
 
     seen = await asyncio.gather(*(started(number) for number in range(count)))
-    most = _rss(pid)
+    most = rss(pid)
     answered = await asyncio.gather(*(wire.requests(url, seconds) for _ in range(count)))
-    return seen, sum(answered), max(most, _rss(pid))
+    return seen, sum(answered), max(most, rss(pid))
 
 
 def _ms(seconds: list[float], percentile: int) -> str:
     return f"{np.percentile(seconds, percentile) * 1000:.1f} ms"
 
 
-def _rss(pid: int) -> float:
+def rss(pid: int) -> float:
     """MiB that a process and its children occupy; 0 when there is none."""
     if not pid:
         return 0.0
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    return own / 1024 + sum(_rss(int(child)) for child in children)
+    return own / 1024 + sum(rss(int(child)) for child in children)
 
 
 @contextmanager
@@ -105,7 +111,8 @@ def _ours(make: Callable[..., object], *args: object) -> Proxy:
     return start
 
 
-def _constant() -> Classifier:
+def constant() -> Classifier:
+    """A classifier that costs nothing, so that the road alone is measured."""
     return FakeClassifier(i_know_this_is_fake=True)
 
 
@@ -115,7 +122,10 @@ def _shipped() -> Classifier:
     return OnnxClassifier.load()
 
 
-async def _sidecar(upstream: str, mode: Mode, load: Callable[[], Classifier]) -> web.Application:
+async def sidecar(
+    upstream: str, mode: Mode, load: Callable[[], Classifier], limit: int = 256
+) -> web.Application:
+    """The sidecar with the classifier that `load` gives; nothing it judges is blocked."""
     from monitor.engine import Engine
     from monitor.policy import Policy
     from monitor.recording import recorder
@@ -128,7 +138,7 @@ async def _sidecar(upstream: str, mode: Mode, load: Callable[[], Classifier]) ->
     # Measured is time: nothing is blocked, and queues may grow.
     policy = Policy(thresholds=limits, mode=mode, deadline_seconds=600.0)
     engine = Engine(classifier=classifier, policy=policy, record=recorder(Store.open("sqlite://")))
-    return create_app(engine, Settings(upstream=upstream))
+    return create_app(engine, Settings(upstream=upstream, max_responses=limit))
 
 
 _NGINX_CONF = """
@@ -187,7 +197,7 @@ def _litellm(upstream: str) -> Iterator[tuple[str, int]]:
 @contextmanager
 def _running(command: list[str], port: int) -> Iterator[tuple[str, int]]:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, **quiet) as process:
+    with subprocess.Popen(command, env={**os.environ, **LITELLM_SETTINGS}, **quiet) as process:
         try:
             _wait_for(port, process)
             yield f"http://127.0.0.1:{port}", process.pid
@@ -218,8 +228,8 @@ PROXIES: dict[str, Proxy] = {
     "bare aiohttp": _ours(bare_proxy),
     "nginx": _nginx,
     "LiteLLM": _litellm,
-    "sidecar, observe, scores of a constant": _ours(_sidecar, Mode.OBSERVE, _constant),
-    "sidecar, hold, scores of a constant": _ours(_sidecar, Mode.HOLD, _constant),
-    "sidecar, observe, shipped models": _ours(_sidecar, Mode.OBSERVE, _shipped),
-    "sidecar, hold, shipped models": _ours(_sidecar, Mode.HOLD, _shipped),
+    "sidecar, observe, scores of a constant": _ours(sidecar, Mode.OBSERVE, constant),
+    "sidecar, hold, scores of a constant": _ours(sidecar, Mode.HOLD, constant),
+    "sidecar, observe, shipped models": _ours(sidecar, Mode.OBSERVE, _shipped),
+    "sidecar, hold, shipped models": _ours(sidecar, Mode.HOLD, _shipped),
 }

@@ -103,7 +103,7 @@ async def stream(url: str) -> Stream:
         now = time.monotonic()
         seen.first = seen.first or now - asked
         seen.delays += [now - float(found[1]) for found in TIMED.finditer(data)]
-        if b"[DONE]" in data:
+        if b"[DONE]" in data or b" 503 " in data:
             break
     writer.close()
     if not seen.delays:
