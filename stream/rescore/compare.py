@@ -1,6 +1,7 @@
 """What changed between two runs, or between a run and what was decided live. Figures only."""
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Side:
-    """One side, a value per trace; 50 bytes a trace."""
+    """One side, a value per trace."""
 
     keys: npt.NDArray[np.bytes_]
     decisions: Codes
@@ -204,7 +205,7 @@ def _labels(folder: Path, rows: npt.NDArray[np.intp]) -> dict[str, npt.NDArray[n
     found: dict[str, list[str]] = {"model": [], "source": []}
     for batch in _batches(folder, list(found)):
         for name in found:
-            found[name] += batch[name].to_pylist()
+            found[name] += map(sys.intern, batch[name].to_pylist())
     return {name: np.array(values, dtype=object)[rows] for name, values in found.items()}
 
 

@@ -6,6 +6,7 @@ Everything that came from a log is escaped and made visible: see `dashboard.iner
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from math import log1p
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,15 +67,15 @@ def bars(drift: Drift) -> list[dict[str, float | str | int]]:
     Most traces score near 0: on a linear scale the few that matter could not be seen.
     """
     both = (drift.histogram_before, drift.histogram_after)
-    top = max(1, *(n.bit_length() for side in both for n in side))
+    top = log1p(max(1, *both[0], *both[1]))
     step = WIDTH / len(both[0])
     return [
         {
             "side": ("before", "after")[which],
             "x": round(number * step + which * step / 2 + 0.5, 2),
             "width": round(step / 2 - 1, 2),
-            "y": round(HEIGHT * (1 - _height(count, top)), 2),
-            "height": round(HEIGHT * _height(count, top), 2),
+            "y": round(HEIGHT * (1 - log1p(count) / top), 2),
+            "height": round(HEIGHT * log1p(count) / top, 2),
             "count": count,
             "start": round(number / len(both[0]), 2),
         }
@@ -82,7 +83,3 @@ def bars(drift: Drift) -> list[dict[str, float | str | int]]:
         for number, count in enumerate(side)
         if count
     ]
-
-
-def _height(count: int, top: int) -> float:
-    return min(1.0, (count.bit_length()) / top)

@@ -13,8 +13,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
+from classifiers.artefact import default_artefact, load
 from classifiers.runtime import OnnxClassifier
 from classifiers.tokenise import Window
 from monitor.dialects import trace_to_json
@@ -25,18 +28,20 @@ from stream.rescore import command
 from stream.rescore.ledger import PARTS
 from stream.rescore.redecide import redecide
 from stream.rescore.run import forget, judge_all
+from stream.rescore.table import write_table
 from tests.bench.engine import BUDGETS, run_packed, spy
 from tests.bench.traces import authored
 
 WINDOW = 512
-COPIES = 2000
+#: Parts of about a thousand traces that a new policy decides.
+PARTS_DECIDED = 100
 
 
 def main(*, quick: bool) -> None:
     traces = authored(12 if quick else 120)
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(_measure(traces, Path(folder), rounds=1 if quick else 3))
-        _decide(Path(folder), copies=50 if quick else COPIES)
+        _decide(Path(folder), parts=3 if quick else PARTS_DECIDED)
 
 
 async def _measure(traces: Sequence[Trace], folder: Path, rounds: int) -> None:
@@ -109,17 +114,20 @@ def _long_windows(classifier: OnnxClassifier, traces: Sequence[Trace]) -> float:
     return time.perf_counter() - began
 
 
-def _decide(folder: Path, copies: int) -> None:
-    """How fast a new policy decides: the run's parts, many times over."""
+def _decide(folder: Path, parts: int) -> None:
+    """How fast a new policy decides: full parts, made of a run's rows many times over."""
     earlier = folder / "run-0"
-    parts = earlier / PARTS
-    parts.write_bytes(parts.read_bytes() * copies)
-    classifier = OnnxClassifier.load()
-    policy = Policy(thresholds=classifier.thresholds)
+    path = earlier / "part-00000.parquet"
+    table = pq.read_table(path)
+    table = pa.concat_tables([table] * (1000 // table.num_rows))
+    write_table(path, table)
+    entry = json.loads((earlier / PARTS).read_text(encoding="utf-8"))
+    line = json.dumps({**entry, "rows": table.num_rows}) + "\n"
+    (earlier / PARTS).write_text(line * parts, encoding="utf-8")
+    policy = Policy(thresholds=load(default_artefact()).thresholds)
     began = time.perf_counter()
-    ledger = redecide(earlier, policy, folder / "anew")
-    seconds = time.perf_counter() - began
-    rows = sum(part.rows for part in ledger.parts)
+    redecide(earlier, policy, folder / "anew")
+    seconds, rows = time.perf_counter() - began, parts * table.num_rows
     print(
         f"A new policy decided {rows:,} traces anew in {seconds:.1f} s: {rows / seconds:,.0f}/s.\n"
     )
