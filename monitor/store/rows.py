@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.types import Check, Decision, Trace
+from monitor.types import Check, Decision, Outcome, Review, Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,8 @@ class VerdictRow:
     failed_open: bool
     #: Characters of the trace that were in disguise.
     disguised: int
+    #: What the newest review says; None before the first.
+    review: Outcome | None
     #: The first words of the answer, else of the thinking; None when the content was erased.
     excerpt: str | None
 
@@ -69,6 +71,42 @@ class StoredVerdict:
     document: Mapping[str, Any]
     #: None when the content was erased.
     trace: Trace | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredReview:
+    """A review, and where it stands in the chain."""
+
+    seq: int
+    #: With an empty note when that was erased.
+    review: Review
+    erased: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Who is at a verdict, until when."""
+
+    reviewer: str
+    expires_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A verdict that waits for a person."""
+
+    row: VerdictRow
+    #: None when nobody is at it.
+    claim: Claim | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """The most urgent of what waits."""
+
+    tasks: tuple[Task, ...]
+    #: All that wait and fit.
+    total: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

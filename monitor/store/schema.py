@@ -1,10 +1,12 @@
 """The tables: the chain, what is asked of it, and the text apart from both.
 
     records ──< verdicts ──< contents          checkpoints
+       └──< reviews >──┴──< claims
 
 `records` is the truth and is only ever appended to. `verdicts` repeats parts of it in columns, so
 that they can be searched. `contents` is the only place with text of a trace, so it can be erased.
-`checkpoints` says with signatures what `records` was at some sizes.
+`checkpoints` says with signatures what `records` was at some sizes. `reviews` repeats the records
+of answers, with their notes, which can be erased too; `claims` says who is at what just now.
 """
 
 from sqlalchemy import (
@@ -73,11 +75,18 @@ verdicts = Table(
     Column("unscored", Text),
     Column("failed_open", Boolean, nullable=False),
     Column("disguised", Integer, nullable=False),
+    #: Outcome of the newest review, None before the first: the only column that ever changes.
+    Column("review", Text),
 )
 Index(None, verdicts.c.decision, verdicts.c.seq)
 Index(None, verdicts.c.model, verdicts.c.seq)
 _unscored = text("unscored IS NOT NULL")
 Index("ix_verdicts_unscored", verdicts.c.seq, sqlite_where=_unscored, postgresql_where=_unscored)
+
+#: What waits for a person, as SQL: an index can say so too.
+WAITING = "review = 'escalate' OR (review IS NULL AND (decision > 0 OR unscored IS NOT NULL))"
+_waiting = text(WAITING)
+Index("ix_verdicts_waiting", verdicts.c.seq, sqlite_where=_waiting, postgresql_where=_waiting)
 
 contents = Table(
     "contents",
@@ -97,4 +106,30 @@ checkpoints = Table(
     Column("created_at", Text, nullable=False),
     #: The signed note.
     Column("note", Text, nullable=False),
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    _key("records.seq"),
+    Column("review_id", Text, nullable=False, unique=True),
+    Column("verdict_seq", _Seq, ForeignKey("verdicts.seq"), nullable=False, index=True),
+    Column("reviewer", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    #: What the reviewer says of each check; None where nothing was said.
+    Column("deception", Boolean),
+    Column("dangerous_reasoning", Boolean),
+    Column("mismatch", Boolean),
+    #: None once it was erased; its SHA-256 is in the record.
+    Column("note", Text),
+)
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("verdict_seq", _Seq, ForeignKey("verdicts.seq"), primary_key=True, autoincrement=False),
+    Column("reviewer", Text, nullable=False),
+    #: UTC, ISO 8601 with milliseconds and `Z`, so that text compares like time.
+    Column("expires_at", Text, nullable=False),
 )
