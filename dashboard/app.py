@@ -10,10 +10,12 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from classifiers.port import Check, Thresholds
-from dashboard import api, pages
+from dashboard import api, login, pages
 from dashboard.answers import problem
+from dashboard.entry import Entry
 from dashboard.guard import Guard
 from dashboard.port import Console, Judge, Records
+from dashboard.refusal import RefusedError
 from monitor.store import StoreError
 
 _ADVICE = "Run `subtext audit verify`."
@@ -33,7 +35,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
 ) -> FastAPI:
     """Build the reviewers' console and the API.
 
-    Nobody logs in: serve it on a loopback address, or behind something that knows its users.
+    While the store has no user, nobody logs in: serve it on a loopback address then.
     `allowed_hosts` are the names it answers for. `thresholds` are those of the policy now, drawn
     on charts. `try_line` is a command that sends a first trace. `metrics` gives Prometheus text.
     """
@@ -50,8 +52,10 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     app = FastAPI(title="Subtext", docs_url=None, redoc_url=None, debug=False)
     app.include_router(api.routes(console))
     app.include_router(pages.routes(console))
+    app.include_router(login.routes(store.accounts))
     app.mount("/static", StaticFiles(directory=str(files("dashboard") / "static")))
     _explain_errors(app, console)
+    app.add_middleware(Entry, accounts=store.accounts)
     app.add_middleware(Guard, allowed_hosts=allowed_hosts)
     return app
 
@@ -71,6 +75,12 @@ def _explain_errors(app: FastAPI, console: Console) -> None:
         if _is_api(request):
             return problem(503, type(error).__name__, message)
         return pages.error_page(console, 503, "Store not readable", f"{message} {_ADVICE}")
+
+    @app.exception_handler(RefusedError)
+    async def refused(request: Request, error: RefusedError) -> Response:
+        if _is_api(request):
+            return problem(error.status, "refused", error.message)
+        return error.page()
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -7,6 +7,7 @@ from pydantic import Field
 from starlette.responses import HTMLResponse, Response
 
 from dashboard.filters import Filters, newer, older
+from dashboard.identity import Identity, identity
 from dashboard.port import Console
 from dashboard.render import page
 from dashboard.trace_view import trace_view
@@ -46,7 +47,8 @@ def routes(console: Console) -> APIRouter:
     @router.get("/")
     def decisions(request: Request, filters: Annotated[Filters, Query()]) -> Response:
         host = request.headers["host"]
-        return page("list.html", {**_listing(console, filters), "host": host})
+        shown = {**_listing(console, filters), "identity": identity(request), "host": host}
+        return page("list.html", shown)
 
     @router.get("/live")
     def live(request: Request, filters: Annotated[Filters, Query()]) -> Response:
@@ -59,8 +61,10 @@ def routes(console: Console) -> APIRouter:
         return answer
 
     @router.get("/verdicts/{verdict_id}")
-    def verdict(verdict_id: str, windows: Annotated[Windows, Query()]) -> Response:
-        return _verdict(console, verdict_id, windows)
+    def verdict(
+        request: Request, verdict_id: str, windows: Annotated[Windows, Query()]
+    ) -> Response:
+        return _verdict(console, identity(request), verdict_id, windows)
 
     return router
 
@@ -78,7 +82,7 @@ def _listing(console: Console, filters: Filters) -> dict[str, Any]:
     }
 
 
-def _verdict(console: Console, verdict_id: str, windows: Windows) -> Response:
+def _verdict(console: Console, who: Identity, verdict_id: str, windows: Windows) -> Response:
     stored = console.store.verdict(verdict_id)
     if stored is None:
         return not_found(console)
@@ -87,6 +91,7 @@ def _verdict(console: Console, verdict_id: str, windows: Windows) -> Response:
         "trace.html",
         {
             "console": console,
+            "identity": who,
             "filters": filters,
             "windows": windows,
             "stored": stored,

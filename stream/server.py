@@ -36,6 +36,8 @@ class Addresses:
     port: int
     dashboard_host: str
     dashboard_port: int
+    #: Host names that the dashboard answers for, beside its address.
+    dashboard_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,11 @@ class Server:
             judge=engine.judge,
             policy_version=self.policy.version,
             ready=self._ready,
-            allowed_hosts=(*LOCAL_HOSTS, self.addresses.dashboard_host),
+            allowed_hosts=(
+                *LOCAL_HOSTS,
+                self.addresses.dashboard_host,
+                *self.addresses.dashboard_names,
+            ),
             thresholds=self.policy.thresholds,
             try_line=_try_line(sidecar),
             metrics=engine.metrics.exposition,

@@ -1,5 +1,6 @@
 """Durable records of verdicts; the only place with SQL in it."""
 
+from monitor.store.accounts import Accounts, Act
 from monitor.store.checkpoints import Link, StoredCheckpoint
 from monitor.store.errors import Conflict, CorruptContent, StoreError, StoreUnavailable
 from monitor.store.reviews import Asker, Reviews
@@ -17,6 +18,8 @@ from monitor.store.rows import (
 from monitor.store.store import Store
 
 __all__ = [
+    "Accounts",
+    "Act",
     "Asker",
     "Claim",
     "Conflict",

@@ -192,19 +192,18 @@ def _task(row: Row[Any]) -> Task:
     return Task(row=row_of(row), claim=claim)
 
 
-def _verdict(connection: Connection, verdict_id: str) -> Row[Any]:
+def _verdict(connection: Connection, verdict_id: str) -> Row[int, str | None]:
     wanted = select(verdicts.c.seq, verdicts.c.review).where(
         verdicts.c.verdict_id == label(verdict_id)
     )
     row = connection.execute(wanted).first()
     if row is None:
         raise Conflict("no verdict has this id")
-    found: Row[Any] = row
-    return found
+    return row
 
 
 def _refuse(
-    connection: Connection, row: Row[Any], review: Review, *, after: int, settles: bool
+    connection: Connection, row: Row[int, str | None], review: Review, *, after: int, settles: bool
 ) -> None:
     """Raise Conflict when this review must not be recorded."""
     count = select(func.count()).where(reviews.c.verdict_seq == row.seq)

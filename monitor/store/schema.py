@@ -1,12 +1,13 @@
 """The tables: the chain, what is asked of it, and the text apart from both.
 
     records ──< verdicts ──< contents          checkpoints
-       └──< reviews >──┴──< claims
+       └──< reviews >──┴──< claims             users ──< sessions    tokens
 
 `records` is the truth and is only ever appended to. `verdicts` repeats parts of it in columns, so
 that they can be searched. `contents` is the only place with text of a trace, so it can be erased.
 `checkpoints` says with signatures what `records` was at some sizes. `reviews` repeats the records
 of answers, with their notes, which can be erased too; `claims` says who is at what just now.
+`users`, `sessions` and `tokens` hold hashes of secrets; what was done to them is in `records`.
 """
 
 from sqlalchemy import (
@@ -132,4 +133,37 @@ claims = Table(
     Column("reviewer", Text, nullable=False),
     #: UTC, ISO 8601 with milliseconds and `Z`, so that text compares like time.
     Column("expires_at", Text, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    #: Argon2, with its salt and parameters.
+    Column("password_hash", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created_at", Text, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    #: SHA-256 of the cookie.
+    Column("secret_sha256", String(64), primary_key=True),
+    Column("name", Text, ForeignKey("users.name"), nullable=False, index=True),
+    Column("expires_at", Text, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    #: SHA-256 of the token.
+    Column("secret_sha256", String(64), nullable=False, unique=True),
+    #: Names of scopes, with spaces between.
+    Column("scopes", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("revoked", Boolean, nullable=False),
 )

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, selec
 
 from monitor.audit import AuditRecord, Kind, Report
 from monitor.store import chain, checkpoints, inspection, search
+from monitor.store.accounts import Accounts
 from monitor.store.checkpoints import Link, StoredCheckpoint
 from monitor.store.content import Content, columns, pack
 from monitor.store.database import connect, reading, writing
@@ -39,6 +40,8 @@ class Store:
         self._turn = threading.Lock()
         #: What reviewers answered, and what waits for them.
         self.reviews = Reviews(self)
+        #: Who may come in.
+        self.accounts = Accounts(self)
 
     @classmethod
     def open(cls, url: str = "sqlite:///subtext.db", *, must_exist: bool = False) -> Self:

@@ -49,9 +49,17 @@ def serve(
         bool,
         typer.Option(
             "--unauthenticated-dashboard",
-            help="Accept that whoever reaches the dashboard reads every trace.",
+            help="Accept that whoever reaches the dashboard reads every trace, while no user "
+            "exists (`subtext user add`).",
         ),
     ] = False,
+    dashboard_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Host name that browsers know the dashboard by, beside its address: "
+            "monitor.example.com. Can be repeated."
+        ),
+    ] = None,
     mode: Annotated[
         Mode | None, typer.Option(help="Overrides the policy: observe, hold or buffer.")
     ] = None,
@@ -85,18 +93,21 @@ def serve(
         raise fail("Say either --upstream http://host:8000 or --demo.")
     if upstream is not None and not is_web_address(upstream):
         raise fail(f"--upstream must be an http:// or https:// address, not {upstream!r}.")
-    if not (unauthenticated_dashboard or _loopback(dashboard_host)):
-        raise fail(
-            f"The dashboard shows every trace and asks nobody to log in: {dashboard_host} is "
-            "reachable from other machines. Say --unauthenticated-dashboard to accept that."
-        )
     # Half of the start-up time of every other command, were it at the top.
     from monitor.notary import Notary  # noqa: PLC0415
     from stream.proxy import Settings  # noqa: PLC0415
     from stream.server import Addresses, Server  # noqa: PLC0415
 
+    store = open_store(database)
+    if not (unauthenticated_dashboard or _loopback(dashboard_host) or store.accounts.anyone()):
+        store.close()
+        raise fail(
+            f"The dashboard shows every trace and there is no user who could log in: "
+            f"{dashboard_host} is reachable from other machines. Add one (`subtext user add`), or "
+            "say --unauthenticated-dashboard to accept that."
+        )
     key, vault = open_key(key_file), open_vault(checkpoints)
-    classifier, store = open_classifier(model), open_store(database)
+    classifier = open_classifier(model)
     rules = read_policy(policy, dict(classifier.thresholds))
     if mode is not None:
         rules = rules.in_mode(mode)
@@ -111,7 +122,11 @@ def serve(
             starts_in_thinking=starts_in_thinking,
         ),
         addresses=Addresses(
-            host=host, port=port, dashboard_host=dashboard_host, dashboard_port=dashboard_port
+            host=host,
+            port=port,
+            dashboard_host=dashboard_host,
+            dashboard_port=dashboard_port,
+            dashboard_names=tuple(dashboard_name or ()),
         ),
         demo=demo,
     )
