@@ -1,6 +1,7 @@
 """The pages for people: the live list of decisions, and one verdict with its text."""
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
@@ -10,7 +11,9 @@ from dashboard.filters import Filters, newer, older
 from dashboard.identity import Identity, identity
 from dashboard.port import Console
 from dashboard.render import page
+from dashboard.review_view import Draft, review_view
 from dashboard.trace_view import trace_view
+from monitor.clock import utc_now
 
 _Offset = Annotated[int | None, Field(ge=0, le=2**31)]
 
@@ -18,6 +21,8 @@ _Offset = Annotated[int | None, Field(ge=0, le=2**31)]
 class Windows(Filters):
     """Filters of the list that one came from, and which part of a long text to show."""
 
+    #: Whether one came from the queue, with these filters.
+    queue: bool | None = None
     thinking: _Offset = None
     answer: _Offset = None
     tool_call: _Offset = None
@@ -64,7 +69,7 @@ def routes(console: Console) -> APIRouter:
     def verdict(
         request: Request, verdict_id: str, windows: Annotated[Windows, Query()]
     ) -> Response:
-        return _verdict(console, identity(request), verdict_id, windows)
+        return show_verdict(console, identity(request), verdict_id, windows, Draft())
 
     return router
 
@@ -82,11 +87,20 @@ def _listing(console: Console, filters: Filters) -> dict[str, Any]:
     }
 
 
-def _verdict(console: Console, who: Identity, verdict_id: str, windows: Windows) -> Response:
+def verdict_path(windows: Windows, verdict_id: str) -> str:
+    """The address of a verdict's page, with what the page before it was about."""
+    return windows.link(f"/verdicts/{quote(verdict_id, safe='')}")
+
+
+def show_verdict(
+    console: Console, who: Identity, verdict_id: str, windows: Windows, draft: Draft
+) -> Response:
+    """The page of a verdict, with an answer that could not be recorded if there is one."""
     stored = console.store.verdict(verdict_id)
     if stored is None:
         return not_found(console)
-    filters = windows.listing
+    filters, desk = windows.listing, console.store.reviews
+    history, claim = desk.of(verdict_id), desk.claimed(verdict_id, utc_now())
     return page(
         "trace.html",
         {
@@ -97,10 +111,12 @@ def _verdict(console: Console, who: Identity, verdict_id: str, windows: Windows)
             "stored": stored,
             "row": stored.row,
             "document": stored.document,
+            "review": review_view(history, claim, who, draft),
             "view": trace_view(stored, console.thresholds, windows.first),
             "older": older(console.store, filters, stored.row.seq),
             "newer": newer(console.store, filters, stored.row.seq),
         },
+        status=409 if draft.message else 200,
     )
 
 

@@ -11,10 +11,16 @@ from starlette.responses import HTMLResponse
 from classifiers.port import Check
 from dashboard.inert import inert, visible
 from dashboard.spans import NAMES
-from monitor.types import Decision
+from monitor.types import Decision, Outcome
 
 #: What a person calls each decision.
 DECISIONS = {Decision.ALLOW: "Allowed", Decision.FLAG: "Flagged", Decision.BLOCK: "Blocked"}
+#: What a person calls the state that an answer leaves behind.
+OUTCOMES = {
+    Outcome.CONFIRM: "Confirmed",
+    Outcome.DISMISS: "Dismissed",
+    Outcome.ESCALATE: "Escalated",
+}
 #: Why a check could not be made, when the store can only say that it was not.
 CHANNEL_NAMES = {"thinking": "Thinking", "answer": "Answer", "tool_call": "Tool calls"}
 
@@ -45,6 +51,7 @@ def _environment_of() -> Environment:
     environment.globals |= {
         "CHECKS": [(check, NAMES[check]) for check in Check],
         "DECISIONS": [(d.name.lower(), DECISIONS[d]) for d in Decision],
+        "OUTCOMES": OUTCOMES,
         "CHANNELS": CHANNEL_NAMES,
     }
     return environment
