@@ -53,7 +53,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     app.include_router(api.routes(console))
     app.include_router(pages.routes(console))
     app.include_router(desk.routes(console))
-    app.include_router(login.routes(store.accounts))
+    app.include_router(login.routes(console))
     app.mount("/static", StaticFiles(directory=str(files("dashboard") / "static")))
     _explain_errors(app, console)
     _explain_refusals(app)

@@ -11,7 +11,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from dashboard.forms import PlainForm, signed_form
 from dashboard.guard import host_name
-from dashboard.identity import COOKIE, cookie
+from dashboard.identity import COOKIE, cookie, identity
+from dashboard.port import Console
 from dashboard.render import page
 from monitor.accounts import is_name
 from monitor.clock import stamp, utc_now
@@ -60,8 +61,9 @@ class Brake:
         return count if self._clock() - last < PAUSE_SECONDS else 0
 
 
-def routes(accounts: Accounts) -> APIRouter:
-    """The routes of the way in and out."""
+def routes(console: Console) -> APIRouter:
+    """The routes of the way in and out, and who has it."""
+    accounts = console.store.accounts
     router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
     brake = Brake()
 
@@ -81,6 +83,11 @@ def routes(accounts: Accounts) -> APIRouter:
             return _ask(accounts, target, "Name or password is wrong.", 403)
         brake.passed(who)
         return _enter(accounts, request, name, target)
+
+    @router.get("/people")
+    def people(request: Request) -> Response:
+        shown = {"users": accounts.users(), "tokens": accounts.tokens()}
+        return page("people.html", {**shown, "console": console, "identity": identity(request)})
 
     @router.post("/logout", dependencies=[Depends(signed_form)])
     def leave(request: Request) -> Response:

@@ -27,15 +27,16 @@ def login(site, watched, name, role=Role.REVIEWER):
     page.goto(f"{site.url}/queue")
     page.fill("[name=name]", name)
     page.fill("[name=password]", PASSWORD)
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#rows")
+    with page.expect_navigation(url="**/queue"):
+        page.keyboard.press("Enter")
+    page.wait_for_selector("#rows", state="attached")
     return page
 
 
 def go(page, key, arrived):
     with page.expect_navigation():
         page.keyboard.press(key)
-    page.wait_for_selector(arrived)
+    page.wait_for_selector(arrived, state="attached")
 
 
 def outcomes(site, verdict_id):

@@ -233,3 +233,12 @@ async def test_a_note_too_long_for_a_form_is_refused(anybody, store, judged):
     sent = await anybody.answer(judged[0], note="x" * 70_000)
     assert sent.status_code == 413
     assert store.reviews.of(judged[0]) == ()
+
+
+async def test_an_admin_sees_who_has_access_and_no_secret(people, store):
+    page = await people["admin"].see("/people")
+    assert 'aria-current="page">People' in page
+    for role in Role:
+        assert f"<td>{role.value}</td>" in page
+    assert HASH not in page
+    assert "People" not in await people["lead"].see("/queue")
