@@ -31,6 +31,8 @@ from monitor.store.schema import WAITING, claims, reviews, verdicts
 from monitor.store.search import ROWS, conditions, outcome_of, row_of
 from monitor.types import Check, Outcome, Review
 
+#: Verdicts read at a time; between two reads no transaction is open.
+BATCH = 200
 #: Longest note, in characters.
 MAX_NOTE = 4000
 
@@ -100,6 +102,20 @@ class Reviews:
         )
         with self._turns.reading() as connection:
             return tuple(map(_stored, connection.execute(wanted)))
+
+    def answered(self) -> Iterator[str]:
+        """Read the ids of the verdicts whose newest answer is final, oldest first."""
+        final = [outcome.value for outcome in Outcome if outcome.final]
+        wanted = select(verdicts.c.seq, verdicts.c.verdict_id).where(verdicts.c.review.in_(final))
+        seq = -1
+        while True:
+            after = wanted.where(verdicts.c.seq > seq).order_by(verdicts.c.seq).limit(BATCH)
+            with self._turns.reading() as connection:
+                batch = connection.execute(after).all()
+            yield from (row.verdict_id for row in batch)
+            if len(batch) < BATCH:
+                return
+            seq = batch[-1].seq
 
     def queue(self, asker: Asker, query: Query) -> Queue:
         """Return what waits for a person and fits, most urgent first, then oldest first."""

@@ -7,7 +7,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from monitor.logs import configure
-from stream.cli import audit, check, doctor, policy, serve, token, user
+from stream.cli import audit, check, doctor, labels, policy, serve, token, user
 from stream.cli.options import EXIT_ERROR
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 app.add_typer(audit.app, name="audit")
 app.add_typer(policy.app, name="policy")
+app.add_typer(labels.app, name="labels")
 app.add_typer(user.app, name="user")
 app.add_typer(token.app, name="token")
 

@@ -158,6 +158,15 @@ def test_an_answer_frees_what_was_claimed(store, fill):
     assert store.reviews.claimed("verdict-0", NOW) is None
 
 
+def test_all_that_was_answered_is_read_in_parts(store, fill, monkeypatch):
+    monkeypatch.setattr("monitor.store.reviews.BATCH", 2)
+    fill(store, 5)
+    for number in (4, 0, 2, 1):
+        outcome = Outcome.ESCALATE if number == 2 else Outcome.DISMISS
+        store.reviews.record(review(number, outcome=outcome), after=0)
+    assert list(store.reviews.answered()) == ["verdict-0", "verdict-1", "verdict-4"]
+
+
 REVIEWERS, TASKS = 20, 60
 
 
