@@ -167,7 +167,7 @@ def test_all_that_was_answered_is_read_in_parts(store, fill, monkeypatch):
     assert list(store.reviews.answered()) == ["verdict-0", "verdict-1", "verdict-4"]
 
 
-REVIEWERS, TASKS = 20, 60
+REVIEWERS, TASKS = 20, 40
 
 
 def test_twenty_reviewers_at_once_lose_and_double_nothing(shared_url, fill):
@@ -277,12 +277,10 @@ def test_the_queue_is_read_from_its_own_index(postgres_url, fill):
         waiting = sqlalchemy.inspect(store._engine).get_indexes("verdicts")
         assert "ix_verdicts_waiting" in {index["name"] for index in waiting}
         assert {t.name for t in metadata.sorted_tables} >= {"reviews", "claims"}
-        from monitor.store.reviews import _tasks
+        from monitor.store.reviews import _waiting
 
         with store._engine.begin() as connection:
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
-            sql = str(
-                _tasks(asker()).compile(store._engine, compile_kwargs={"literal_binds": True})
-            )
+            sql = str(_waiting(ALL).compile(store._engine, compile_kwargs={"literal_binds": True}))
             plan = connection.exec_driver_sql("EXPLAIN " + sql.replace("%", "%%")).scalars().all()
         assert any("ix_verdicts_waiting" in line for line in plan), plan
