@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,22 +20,17 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "postgres"
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
-@pytest.fixture(scope="session")
-def postgres_server():
-    """The address of a PostgreSQL database that these tests may empty.
+@contextmanager
+def running(script):
+    """What a script of ours runs: it lives as long as its standard input, so as this process.
 
-    The server lives as long as its standard input: it ends with this process, however that ends.
+    In a session of its own: Ctrl-C must not reach the server before the tests are done.
     """
-    address = os.environ.get("SUBTEXT_TEST_POSTGRES")
-    if address:
-        yield address
-        return
-    # In a session of its own: Ctrl-C must not reach the server before the tests are done.
     with subprocess.Popen(
-        [SCRIPT, "run"],
+        [SCRIPTS / script, "run"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -44,6 +40,24 @@ def postgres_server():
         address = server.stdout.readline().strip()
         if not address:
             pytest.fail(server.communicate()[1].strip(), pytrace=False)
+        yield address
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """The address of a PostgreSQL database that these tests may empty."""
+    address = os.environ.get("SUBTEXT_TEST_POSTGRES")
+    if address:
+        yield address
+        return
+    with running("postgres") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def kafka_server():
+    """The address of a Kafka broker; each test makes topics of its own."""
+    with running("kafka") as address:
         yield address
 
 
