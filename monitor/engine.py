@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TypeAlias
@@ -16,7 +16,7 @@ from monitor.policy import Policy, decide
 from monitor.scoring import Scorer
 from monitor.steps import Stepper
 from monitor.tally import Tally
-from monitor.types import Decision, Delta, Step, Trace, Verdict, Versions
+from monitor.types import Decision, Delta, Part, Step, Trace, Verdict, Versions
 
 #: Steps that are scored in one go, and steps that may wait before `feed` waits too.
 BATCH_STEPS, MAX_WAITING_STEPS = 32, 256
@@ -60,12 +60,15 @@ class Engine:
             policy=self.policy.version,
         )
 
-    def open(self, origin: Trace, *, live: Live | None = None) -> "Session":
+    def open(
+        self, origin: Trace, *, live: Live | None = None, verdict_id: str = ""
+    ) -> "Session":
         """Begin to judge a response; `origin` says whose it is and what was asked, without parts.
 
-        Without `live` nobody waits behind the text, so the policy's deadline does not apply.
+        Without `live` nobody waits behind the text, so the policy's deadline does not apply, and
+        the verdict gets `verdict_id`, or a fresh one.
         """
-        return Session(self, origin, live)
+        return Session(self, origin, live, verdict_id)
 
     async def judge(self, trace: Trace) -> Verdict:
         """Judge and record a complete trace, in its turn: the same session, fed at once."""
@@ -75,28 +78,32 @@ class Engine:
     async def _judge(self, trace: Trace) -> Verdict:
         session = self.open(replace(trace, parts=()))
         try:
-            for delta in _slices(trace):
+            for delta in slices(trace.parts, trace.choice):
                 await session.feed(delta)
             return await session.finish(problem=trace.problem)
         finally:
             session.abandon()
 
 
-def _slices(trace: Trace) -> Iterator[Delta]:
-    """The trace's text in pieces, so that the steps of a huge one are not all made at once."""
-    for part in trace.parts:
+def slices(parts: Iterable[Part], choice: int = 0) -> Iterator[Delta]:
+    """The text in pieces, so that the steps of a huge one are not all made at once."""
+    for part in parts:
         for start in range(0, len(part.text), SLICE):
             text = part.text[start : start + SLICE]
-            yield Delta(choice=trace.choice, channel=part.channel, text=text)
+            yield Delta(choice=choice, channel=part.channel, text=text)
 
 
 class Session:
     """One choice of one response under judgement."""
 
-    def __init__(self, engine: Engine, origin: Trace, live: Live | None) -> None:
-        self.verdict_id = live.verdict_id if live else engine.world.new_id()
+    def __init__(
+        self, engine: Engine, origin: Trace, live: Live | None, verdict_id: str = ""
+    ) -> None:
+        self.verdict_id = live.verdict_id if live else verdict_id or engine.world.new_id()
         #: Code points that are judged, in the order in which they were fed.
         self.judged = 0
+        #: Code points of the steps that are complete.
+        self._due = 0
         self._engine = engine
         self._origin = origin
         self._live = live
@@ -125,6 +132,12 @@ class Session:
         """Take more text; waits while too many steps are waiting for their scores."""
         self._enqueue(self._stepper.feed(delta))
         while len(self._waiting) > MAX_WAITING_STEPS and not self._task.done():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def settled(self) -> None:
+        """Wait until every complete step is judged, or judging failed."""
+        while self.judged < self._due and self.failure is None and not self._task.done():
             self._changed.clear()
             await self._changed.wait()
 
@@ -160,6 +173,7 @@ class Session:
         now = self._engine.world.monotonic()
         if steps and not self._task.done():
             self._waiting.extend((now, step) for step in steps)
+            self._due += sum(step.end - step.start for step in steps)
             self._changed.set()
 
     async def _run(self) -> None:

@@ -1,5 +1,7 @@
 """What every broker promises, in this process or not."""
 
+import threading
+import time
 import uuid
 
 import pytest
@@ -16,7 +18,7 @@ def transport(request):
     if request.param == "memory":
         return Memory()
     address = request.getfixturevalue("kafka_server")
-    return Kafka(Settings(bootstrap=address, session_seconds=6))
+    return Kafka(Settings(bootstrap=address, session_seconds=10))
 
 
 @pytest.fixture
@@ -88,59 +90,69 @@ def test_a_group_goes_on_where_it_committed_and_repeats_the_rest(transport, topi
     assert {(m.partition, m.offset) for m in again} == expected
 
 
-def test_members_share_the_partitions_and_take_over_from_one_that_leaves(
-    transport, topic, closing
-):
-    group = "g-" + topic
-    first = closing(transport.consumer([topic], group=group))
-    owned = settled(first, 3)
-    second = transport.consumer([topic], group=group)
-    shares = share(first, second, owned)
-    assert shares[0] | shares[1] == {Partition(topic, n) for n in range(3)}
-    assert not shares[0] & shares[1]
-    assert all(shares)
+class Member:
+    """A consumer that is polled all the time, as a group needs it."""
+
+    def __init__(self, consumer):
+        self.owned = set()
+        self._consumer = consumer
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._poll)
+        self._thread.start()
+
+    def _poll(self):
+        while not self._stop.is_set():
+            with self._lock:
+                polled = self._consumer.poll(0.1, at_most=1)
+            self.owned = (self.owned - polled.gone) | polled.come
+            time.sleep(0.01)  # lets `commit` have the lock
+
+    def commit(self, positions):
+        with self._lock:
+            return self._consumer.commit(positions)
+
+    def close(self):
+        self._stop.set()
+        self._thread.join()
+        self._consumer.close()
+
+
+def until(condition):
+    """Wait for it: a group takes its time to share."""
+    for _ in range(900):
+        if found := condition():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it never came true")
+
+
+def test_members_share_the_partitions_and_take_over_from_one_that_leaves(transport, topic, closing):
+    group, every = "g-" + topic, {Partition(topic, n) for n in range(3)}
+    first = closing(Member(transport.consumer([topic], group=group)))
+    until(lambda: first.owned == every)
+    second = Member(transport.consumer([topic], group=group))
+    until(lambda: first.owned and second.owned and first.owned | second.owned == every)
+    assert not first.owned & second.owned
     second.close()
-    assert len(settled(first, 3, shares[0])) == 3
-
-
-def settled(consumer, size, owned=frozenset()):
-    """Poll until the consumer owns `size` partitions."""
-    owned = set(owned)
-    for _ in range(300):
-        polled = consumer.poll(0.1, at_most=1)
-        owned = (owned - polled.gone) | polled.come
-        if len(owned) == size:
-            return owned
-    raise AssertionError(owned)
-
-
-def share(first, second, owned):
-    """Poll both until all is shared between them."""
-    shares = [set(owned), set()]
-    for _ in range(300):
-        for member, consumer in enumerate((first, second)):
-            polled = consumer.poll(0.1, at_most=1)
-            shares[member] = (shares[member] - polled.gone) | polled.come
-        if all(shares) and len(shares[0] | shares[1]) == 3 and not shares[0] & shares[1]:
-            return shares
-    raise AssertionError(shares)
+    until(lambda: first.owned == every)
 
 
 def test_nobody_commits_what_is_no_longer_his(transport, topic, closing):
     """Else a position that a new owner has stored could go back."""
-    group = "g-" + topic
+    group, every = "g-" + topic, {Partition(topic, n) for n in range(3)}
     send(transport, topic, PAIRS)
-    first = closing(transport.consumer([topic], group=group))
-    owned = settled(first, 3)
-    second = closing(transport.consumer([topic], group=group))
-    mine, others = share(first, second, owned)
-    assert second.commit(dict.fromkeys(others, 5))
-    first.commit(dict.fromkeys(mine | others, 1))
+    first = Member(transport.consumer([topic], group=group))
+    until(lambda: first.owned == every)
+    second = Member(transport.consumer([topic], group=group))
+    until(lambda: first.owned and second.owned and first.owned | second.owned == every)
+    mine, others = frozenset(first.owned), frozenset(second.owned)
+    until(lambda: second.commit(dict.fromkeys(others, 5)))
+    until(lambda: first.commit(dict.fromkeys(every, 1)))
     second.close()
     first.close()
     third = closing(transport.consumer([topic], group=group))
-    left = len(PAIRS) - 5 * len(others) - len(mine)
-    messages, _, _ = read(third, left)
+    messages, _, _ = read(third, len(PAIRS) - 5 * len(others) - len(mine))
     assert {m.partition: m.offset for m in reversed(messages)} == {
         **dict.fromkeys(others, 5),
         **dict.fromkeys(mine, 1),
@@ -149,7 +161,8 @@ def test_nobody_commits_what_is_no_longer_his(transport, topic, closing):
 
 def test_a_paused_consumer_keeps_its_share_and_gets_nothing(transport, topic, closing):
     consumer = closing(transport.consumer([topic], group="g-" + topic))
-    settled(consumer, 3)
+    send(transport, topic, PAIRS[:1])
+    read(consumer, 1)
     consumer.pause()
     send(transport, topic, PAIRS)
     polled = [consumer.poll(0.1, at_most=100) for _ in range(5)]
