@@ -150,7 +150,7 @@ def _finish(future: "Future[None]", error: TransportError | None) -> None:
         future.set_exception(error)
 
 
-class _Changes(ConsumerRebalanceListener):  # type: ignore[misc] (kafka-python has no types)
+class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
     """Remembers what the group decided until the poll that it decided it in returns."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ missing), `subtext-tenant`, and `traceparent` of W3C Trace Context, which verdic
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
@@ -126,9 +126,7 @@ class DeadLetter(BaseModel):
     offset: int
     size: Annotated[int, Field(description="Bytes of the value.")]
     sha256: Annotated[str, Field(description="Of the whole value, hexadecimal.")]
-    value: Annotated[
-        str, Field(description=f"The value's first {KEPT_BYTES} bytes, in base64.")
-    ]
+    value: Annotated[str, Field(description=f"The value's first {KEPT_BYTES} bytes, in base64.")]
 
 
 SCHEMAS: Final[dict[str, type[BaseModel]]] = {
@@ -186,9 +184,7 @@ def whole(trace: Trace, created_at: str = "") -> TraceMessage:
     )
 
 
-def verdict_message(
-    trace: Trace, verdict: Verdict, recorded: dict[str, Any]
-) -> VerdictMessage:
+def verdict_message(trace: Trace, verdict: Verdict, recorded: Mapping[str, Any]) -> VerdictMessage:
     """What to tell about `trace`: the verdict as it is `recorded`, which may be an earlier one."""
     document = verdict_json(verdict)
     if recorded["created_at"] != document["created_at"]:
@@ -228,6 +224,11 @@ def headers(*, tenant: str, context: str = "") -> Headers:
     return (*found, *([(CONTEXT_HEADER, context.encode())] if context else []))
 
 
+def answering(given: Headers) -> Headers:
+    """The headers of an answer to a message that has the headers `given`."""
+    return headers(tenant=header(given, TENANT_HEADER), context=header(given, CONTEXT_HEADER))
+
+
 def header(given: Headers, name: str) -> str:
     """The value of a header, "" when there is none; of several, the last counts."""
     found = next((value for key, value in reversed(given) if key == name), b"")
@@ -257,12 +258,17 @@ def _complaint(error: ValidationError) -> Unreadable:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     if first["type"] == "json_invalid":
         return Unreadable(Reason.NOT_JSON, "the value is not JSON in UTF-8")
-    known = {name for model in SCHEMAS.values() for name in model.model_fields} | {"text", "channel"}
+    known = {name for model in SCHEMAS.values() for name in model.model_fields} | {
+        "text",
+        "channel",
+    }
     where = ".".join(str(p) if isinstance(p, int) or p in known else "?" for p in first["loc"])
     return Unreadable(Reason.WRONG_SCHEMA, f"{where or 'the value'}: {first['msg']}")
 
 
-def pieces(trace: Trace, texts: Sequence[Sequence[Part]], created_at: str = "") -> list[TraceMessage]:
+def pieces(
+    trace: Trace, texts: Sequence[Sequence[Part]], created_at: str = ""
+) -> list[TraceMessage]:
     """A trace as several messages, the text of each given; the last of them ends it."""
     start = whole(trace, created_at)
     return [

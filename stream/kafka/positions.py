@@ -8,14 +8,16 @@ class Positions:
     """What was read of one partition, and what of it is still needed."""
 
     def __init__(self) -> None:
-        #: The offset after the newest message that was read.
-        self._next = 0
+        #: The offset after the newest message that was read; None before the first.
+        self._next: int | None = None
         #: Offsets of messages that are needed until their work is done.
         self._needed: set[int] = set()
         self._committed = 0
 
     def read(self, offset: int) -> None:
         """Note that the message at `offset` was read; offsets rise."""
+        if self._next is None:
+            self._committed = offset  # reading begins where the group committed
         self._next = offset + 1
 
     def need(self, offset: int) -> None:
@@ -29,7 +31,12 @@ class Positions:
     @property
     def safe(self) -> int:
         """The first message that another worker would have to read."""
-        return min(self._needed, default=self._next)
+        return min(self._needed, default=self._next or 0)
+
+    @property
+    def uncommitted(self) -> int:
+        """Messages that were read and would be read again after a crash."""
+        return (self._next or 0) - self._committed
 
     def due(self) -> int | None:
         """The position to commit, if it is further than the last one."""

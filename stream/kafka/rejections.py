@@ -1,4 +1,4 @@
-"""When messages that cannot be read go to the dead letters, and when the worker stops instead. Pure.
+"""When what cannot be read goes to the dead letters, and when the worker stops instead. Pure.
 
 Law: as long as nothing but rejected messages is seen, they wait. A message that can be read, or the
 end of what there is, shows that the rejected ones are exceptions. Too many in a row show that the

@@ -43,9 +43,7 @@ class Settings:
     def protocol(self) -> str:
         """Kafka's name for what is spoken."""
         secure = self.tls or self.ca_file or self.cert_file
-        return ("SASL_" if self.sasl_mechanism else "") + (
-            "SSL" if secure else "PLAINTEXT"
-        )
+        return ("SASL_" if self.sasl_mechanism else "") + ("SSL" if secure else "PLAINTEXT")
 
     def connection(self) -> dict[str, Any]:
         """What every client of kafka-python is given."""

@@ -49,7 +49,7 @@ class Row:
 
     key: TraceKey
     partition: Partition
-    #: Offset of its first message: nothing after it may be committed before the verdict is recorded.
+    #: Offset of its first message.
     first: int
     #: Number of the piece that comes next.
     number: int
@@ -103,9 +103,7 @@ class Table:
             return Outcome.REPEATED
         outcome = Outcome.CONTINUED
         if row is None:
-            row = Row(
-                key=key, partition=partition, first=offset, number=0, began=when, heard=when
-            )
+            row = Row(key=key, partition=partition, first=offset, number=0, began=when, heard=when)
             self._rows[key] = row
             outcome = Outcome.OPENED
         if number > row.number:

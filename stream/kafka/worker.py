@@ -1,93 +1,33 @@
-"""Scores traces from a topic as they arrive, and says what was concluded.
-
-Law: a position is committed only up to the first message of the oldest trace whose verdict is not
-both recorded and published. So whatever happens to a worker, another one rebuilds what was open. A
-decision's id follows from the trace and what judges it, so what is judged again is stored once.
-"""
+"""Scores traces from a topic as they arrive, and says what was concluded."""
 
 import asyncio
-import hashlib
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel
-
-from monitor.audit import canonical
-from monitor.engine import STORED_AT_ONCE, Engine
+from monitor.engine import Engine
 from monitor.errors import MonitorError
 from monitor.logs import complain
-from monitor.types import Trace, Verdict, Versions
-from stream.kafka import messages
-from stream.kafka.clock import Clock
+from stream.kafka.docket import Docket, Limits
 from stream.kafka.ledger import Ledger
-from stream.kafka.messages import DeadLetter, Reason, TraceMessage, Unreadable
 from stream.kafka.metrics import WorkerMetrics
-from stream.kafka.port import (
-    Consumer,
-    Headers,
-    Message,
-    Partition,
-    Producer,
-    Transport,
-    TransportError,
-)
-from stream.kafka.positions import Positions
-from stream.kafka.rejections import Rejections
-from stream.kafka.table import Outcome, Patience, Row, Table, TraceKey
+from stream.kafka.port import Consumer, Producer, Transport, TransportError
+from stream.kafka.publisher import RETRY, Publisher
 from stream.kafka.topics import Topics
-from stream.kafka.trial import Load, Trial
 
-Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
-#: Seconds that a poll waits for messages, and between attempts at a broker that is down.
-POLL, RETRY = 0.2, 1.0
+#: Seconds that a poll waits for messages.
+POLL = 0.2
 
 
 class WorkerError(MonitorError):
     """The worker cannot go on; everything that is not decided is still in its topic."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a worker bears."""
-
-    patience: Patience = field(default_factory=Patience)
-    #: After so many unreadable messages in a row it stops: something is set up wrongly.
-    rejected_in_a_row: int = 100
-    #: Code points that may wait to be judged before it reads no more; it goes on at half of it.
-    waiting: int = 2_000_000
-    #: Code points of open traces; beyond it, the one silent for longest ends unjudged.
-    held: int = 256_000_000
-    messages_per_poll: int = 500
-    commit_seconds: float = 1.0
-    #: Seconds that complete traces get at shutdown.
-    drain_seconds: float = 20.0
-
-
-@dataclass(slots=True, kw_only=True)
-class _Desk:
-    """What belongs to one partition."""
-
-    positions: Positions = field(default_factory=Positions)
-    clock: Clock = field(default_factory=Clock)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Case:
-    """An open trace at work."""
-
-    origin: Trace
-    trial: Trial
-    task: "asyncio.Task[None]"
-
-
 class Worker:
-    """One member of a group of workers. `run` serves until it is told to stop."""
+    """One member of a group of workers."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         *,
         engine: Engine,
@@ -97,202 +37,141 @@ class Worker:
         group: str,
         member: str = "",
         limits: Limits | None = None,
-        wall: Callable[[], float] = time.time,
     ) -> None:
         self.metrics = WorkerMetrics()
         self._engine = engine
         self._ledger = ledger
         self._transport = transport
         self._topics = topics
-        self._group = (group, member)
+        self._group = group
+        self._member = member
         self._limits = limits or Limits()
-        self._wall = wall
-        self._table = Table(self._limits.patience)
-        self._cases: dict[TraceKey, _Case] = {}
-        self._desks: dict[Partition, _Desk] = {}
-        self._rejections: Rejections[tuple[Message, DeadLetter]] = Rejections(
-            self._limits.rejected_in_a_row
-        )
-        self._slots = asyncio.Semaphore(STORED_AT_ONCE)
-        self._load = Load()
         self._paused = False
-        self._crash: BaseException | None = None
         self._turned = self._committed = engine.world.monotonic()
-        #: The consumer wants one thread at a time.
+        self._partitions = 0
+        #: A consumer wants one thread at a time.
         self._thread = ThreadPoolExecutor(1, "consumer")
-        self._consumer: Consumer
-        self._producer: Producer
 
     @property
     def ready(self) -> dict[str, bool]:
         """Whether the worker can do its work."""
-        return {"store": not self._ledger.down, "partitions": bool(self._desks)}
+        return {"store": not self._ledger.down, "partitions": self._partitions > 0}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`, then finish the traces that are complete.
 
         Raises WorkerError when everything is rejected, TransportError when it cannot start.
         """
-        await self._start()
+        try:
+            await self._call(self._look)
+            producer = await self._call(self._transport.producer)
+            try:
+                await self._serve(producer, stop)
+            finally:
+                await self._call(producer.close)
+        finally:
+            await self._ledger.aclose()
+            self._thread.shutdown()
+
+    def _look(self) -> None:
+        if missing := set(self._topics.all) - set(self._transport.topics()):
+            names = ", ".join(sorted(missing))
+            raise TransportError(f"there is no {names}: run `subtext topics create`")
+
+    async def _serve(self, producer: Producer, stop: asyncio.Event) -> None:
+        docket = Docket(
+            engine=self._engine,
+            ledger=self._ledger,
+            publisher=Publisher(producer),
+            topics=self._topics,
+            limits=self._limits,
+            metrics=self.metrics,
+        )
+        consumer = await self._call(self._join)
         try:
             while not stop.is_set():
-                await self._turn(self._limits.messages_per_poll)
-                self._check()
-            await self._drain()
+                await self._turn(consumer, docket)
+                _check(docket, self._limits, self._topics)
+            await self._drain(consumer, docket)
         finally:
-            await self._end()
+            await docket.abandon()
+            await self._call(consumer.close)
 
-    async def _start(self) -> None:
-        there = await self._call(self._transport.topics)
-        if missing := set(self._topics.all) - set(there):
-            names = ", ".join(sorted(missing))
-            raise TransportError(f"missing topics: {names}; run `subtext topics create`")
-        group, member = self._group
-        self._producer = await self._call(self._transport.producer)
-        self._consumer = await self._call(
-            lambda: self._transport.consumer([self._topics.traces], group=group, member=member)
-        )
+    def _join(self) -> Consumer:
+        topics = [self._topics.traces]
+        return self._transport.consumer(topics, group=self._group, member=self._member)
 
-    async def _turn(self, at_most: int) -> None:
+    async def _turn(self, consumer: Consumer, docket: Docket) -> None:
         """Read what came, and do what is due."""
         try:
-            polled = await self._call(lambda: self._consumer.poll(POLL, at_most=at_most))
-            self._leave(polled.gone)
-            self._desks |= {partition: _Desk() for partition in polled.come}
-            for message in polled.messages:
-                self._take(message)
-            await self._look_after(await self._call(self._consumer.lag))
-            await self._commit()
-            await self._press()
+            await self._read(consumer, docket)
+            await self._watch(consumer, docket)
+            await self._commit(consumer, docket)
+            await self._press(consumer, docket)
         except TransportError as error:
             complain("broker_failed", reason=str(error))
             await asyncio.sleep(RETRY)
 
-    def _check(self) -> None:
-        if self._crash is not None:
-            raise WorkerError(f"a bug: {type(self._crash).__name__}") from self._crash
-        if self._rejections.hopeless:
-            _, letter = self._rejections.waiting[-1]
-            raise WorkerError(
-                f"the last {self._limits.rejected_in_a_row} messages of {self._topics.traces} could "
-                f"not be read, the newest because: {letter.reason.value}, {letter.detail}. Is it "
-                "the right topic? Nothing of them was committed."
-            )
+    async def _read(self, consumer: Consumer, docket: Docket) -> None:
+        at_most = self._limits.messages_per_poll
+        polled = await self._call(lambda: consumer.poll(POLL, at_most=at_most))
+        docket.leave(polled.gone)
+        docket.come(polled.come)
+        for message in polled.messages:
+            docket.take(message)
+        self._partitions = docket.partitions
 
-    # ---- messages in
+    async def _watch(self, consumer: Consumer, docket: Docket) -> None:
+        lag = await self._call(consumer.lag)
+        now = self._engine.world.monotonic()
+        passed, self._turned = now - self._turned, now
+        if not self._paused:
+            docket.look_after(lag, passed)
+        docket.count()
+        self.metrics.lag.set(sum(lag.values()))
 
-    def _take(self, message: Message) -> None:
-        desk = self._desks.setdefault(message.partition, _Desk())
-        desk.positions.read(message.offset)
-        desk.clock.heard(message.timestamp, self._wall())
+    async def _commit(self, consumer: Consumer, docket: Docket, *, now: bool = False) -> None:
+        since = self._engine.world.monotonic() - self._committed
+        positions = docket.due()
+        if positions and (now or since >= self._limits.commit_seconds):
+            self._committed = self._engine.world.monotonic()
+            # When nothing was stored, a poll will tell what is no longer ours.
+            if await self._call(lambda: consumer.commit(positions)):
+                docket.committed(positions)
+
+    async def _press(self, consumer: Consumer, docket: Docket) -> None:
+        """Read no more while too much waits; what waits needs nothing that is still to be read."""
+        if not self._paused and docket.waiting > self._limits.waiting:
+            await self._call(consumer.pause)
+            self._paused = True
+        elif self._paused and docket.waiting <= self._limits.waiting // 2:
+            await self._call(consumer.resume)
+            self._paused = False
+        self.metrics.paused.set(self._paused)
+
+    async def _drain(self, consumer: Consumer, docket: Docket) -> None:
+        """Finish what is complete; what is open is rebuilt by another worker."""
+        until = self._engine.world.monotonic() + self._limits.drain_seconds
         try:
-            piece = messages.read_trace(message)
-        except Unreadable as error:
-            letter = messages.dead_letter(message, error.reason, str(error))
-            desk.positions.need(message.offset)
-            self._rejections.reject((message, letter))
-        else:
-            self._bury_later()
-            self._add(message, piece, desk)
+            await self._call(consumer.pause)
+            while docket.busy and self._engine.world.monotonic() < until:
+                polled = await self._call(lambda: consumer.poll(0, at_most=1))
+                docket.leave(polled.gone)
+                await docket.finish()
+            await self._commit(consumer, docket, now=True)
+        except TransportError as error:
+            complain("broker_failed", reason=str(error))
 
-    def _add(self, message: Message, piece: TraceMessage, desk: _Desk) -> None:
-        key = TraceKey(piece.trace_id, piece.choice)
-        outcome = self._table.take(
-            key,
-            partition=message.partition,
-            offset=message.offset,
-            when=desk.clock.now,
-            number=piece.number,
-            last=piece.last,
+    async def _call(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _check(docket: Docket, limits: Limits, topics: Topics) -> None:
+    if docket.crash is not None:
+        raise WorkerError(f"a bug: {type(docket.crash).__name__}") from docket.crash
+    if letter := docket.hopeless:
+        raise WorkerError(
+            f"{limits.rejected_in_a_row} messages of {topics.traces} in a row could not be read, "
+            f"the last one because: {letter.detail} ({letter.reason.value}). Is it the right "
+            "topic? None of them was committed or became a dead letter."
         )
-        if outcome is Outcome.REPEATED:
-            self.metrics.repeated.inc()
-            return
-        if outcome is Outcome.OPENED:
-            desk.positions.need(message.offset)
-            self._open(key, message, piece)
-        trial, row = self._cases[key].trial, self._table.row(key)
-        trial.feed(piece.text())
-        if row is not None and row.problem:
-            self._give_up(row, row.problem)
-        elif piece.last or piece.problem:
-            trial.end(piece.problem)
-
-    def _open(self, key: TraceKey, message: Message, piece: TraceMessage) -> None:
-        origin = piece.origin()
-        name = decision_id(origin, self._engine.versions)
-        trial = Trial(self._engine.open(origin, verdict_id=name), self._slots, self._load)
-        task = asyncio.create_task(self._judge(key, trial, message, piece))
-        task.add_done_callback(self._note)
-        self._cases[key] = _Case(origin=origin, trial=trial, task=task)
-
-    def _note(self, task: "asyncio.Task[None]") -> None:
-        if not task.cancelled() and task.exception() is not None:
-            self._crash = self._crash or task.exception()
-
-    def _give_up(self, row: Row, problem: str) -> None:
-        row.ended = True
-        self._cases[row.key].trial.end(problem)
-
-    # ---- verdicts out
-
-    async def _judge(
-        self, key: TraceKey, trial: Trial, first: Message, piece: TraceMessage
-    ) -> None:
-        verdict = await trial.run()
-        recorded = self._ledger.recorded(verdict.verdict_id)
-        if recorded is None:
-            reason = verdict.unscored or "the verdict could not be recorded"
-            letter = messages.dead_letter(first, Reason.NOT_RECORDED, reason)
-            await self._bury(first, letter)
-        else:
-            told = messages.verdict_message(self._cases[key].origin, verdict, dict(recorded))
-            await self._publish(self._topics.verdicts, first, told)
-            self._time(piece)
-        self._close(key)
-
-    def _close(self, key: TraceKey) -> None:
-        row = self._table.row(key)
-        if row is not None:
-            self._table.decide(key)
-            self._desks[row.partition].positions.done(row.first)
-            del self._cases[key]
-
-    def _time(self, piece: TraceMessage) -> None:
-        began = messages.seconds_since_1970(piece.created_at)
-        if began is not None:
-            self.metrics.latency.observe(max(0.0, self._wall() - began))
-
-    async def _publish(self, topic: str, about: Message, told: BaseModel) -> None:
-        """Send until the broker has it."""
-        value, key = messages.encode(told), about.key or b""
-        headers = _headers(about)
-        while True:
-            try:
-                future = await asyncio.to_thread(
-                    self._producer.send, topic, key=key, value=value, headers=headers
-                )
-                return await asyncio.wrap_future(future)
-            except TransportError as error:
-                complain("publishing_failed", reason=str(error))
-                await asyncio.sleep(RETRY)
-
-    # ---- messages that cannot be read
-
-    def _bury_later(self) -> None:
-        """Make dead letters of what was rejected: the readable show that it is an exception."""
-        for message, letter in self._rejections.release():
-            task = asyncio.create_task(self._bury_and_forget(message, letter))
-            task.add_done_callback(self._note)
-            self._burials.add(task)
-            task.add_done_callback(self._burials.discard)
-
-    async def _bury_and_forget(self, message: Message, letter: DeadLetter) -> None:
-        await self._bury(message, letter)
-        if desk := self._desks.get(message.partition):
-            desk.positions.done(message.offset)
-
-    async def _bury(self, message: Message, letter: DeadLetter) -> None:
-        complain("dead_letter", reason=letter.reason.value, offset=str(message.offset))
-        await self._publish(self._topics.deadletter, message, letter)
-        self.metrics.rejected.labels(letter.reason.value).inc()
