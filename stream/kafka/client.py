@@ -18,8 +18,16 @@ from kafka.errors import (
     UnknownMemberIdError,
 )
 
-from stream.kafka.port import Consumer, Headers, Message, Partition, Polled, Producer, Topic
-from stream.kafka.port import TransportError
+from stream.kafka.port import (
+    Consumer,
+    Headers,
+    Message,
+    Partition,
+    Polled,
+    Producer,
+    Topic,
+    TransportError,
+)
 from stream.kafka.settings import Settings
 
 #: What the broker answers to a commit of a consumer that was taken for dead, or is between groups.

@@ -1,7 +1,7 @@
 """The time of a partition, by which its traces fall silent. Pure.
 
-Law: it never runs ahead of what was read. While messages wait to be read, or nothing is read at all,
-a trace whose next piece may be among them is not silent.
+Law: it never runs ahead of what was read. While messages wait to be read, a trace whose next piece
+may be among them is not silent.
 """
 
 #: A turn of the worker takes no longer; if it did, the worker itself stood still.
@@ -16,7 +16,7 @@ class Clock:
         self.now = 0.0
 
     def heard(self, timestamp: float, wall: float) -> None:
-        """A message of this time was read; a time ahead of `wall`, our own clock, is not believed."""
+        """A message of this time was read; a time ahead of our own clock is not believed."""
         self.now = max(self.now, min(timestamp, wall))
 
     def passes(self, seconds: float) -> None:

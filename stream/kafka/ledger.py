@@ -10,7 +10,7 @@ from monitor.logs import complain
 from monitor.store import Store, StoreError
 from monitor.types import Trace, Verdict
 
-#: Verdicts in one transaction: a disk that is asked to write waits about as long for one as for all.
+#: Verdicts in one transaction: making one durable takes about as long as making all of them.
 GROUP = 64
 #: Seconds between attempts while the store is down: the first, and the longest.
 RETRY, LONGEST_RETRY = 0.2, 10.0

@@ -32,79 +32,35 @@ class _Group:
     owners: "dict[Partition, _Consumer]" = field(default_factory=dict)
 
 
-class Memory:
-    """The broker. While `down` is set, nothing can be asked of it."""
+class _Core:
+    """What the broker's clients share."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self.down = False
+        self.logs: dict[Partition, list[Message]] = {}
+        self.groups: dict[str, _Group] = defaultdict(_Group)
+        self.changed = threading.Condition()
         self._clock = clock
-        self._logs: dict[Partition, list[Message]] = {}
-        self._groups: dict[str, _Group] = defaultdict(_Group)
-        self._changed = threading.Condition()
 
-    def consumer(self, topics: Sequence[str], *, group: str, member: str = "") -> Consumer:
-        """See `port.Transport`."""
-        with self._asked():
-            consumer = _Consumer(self, self._partitions(topics), self._groups[group], member)
-            consumer.join()
-            return consumer
-
-    def follower(self, topics: Sequence[str], *, from_start: bool) -> Consumer:
-        """See `port.Transport`."""
-        with self._asked():
-            group = _Group()
-            if not from_start:
-                group.committed = {p: len(self._logs[p]) for p in self._partitions(topics)}
-            consumer = _Consumer(self, self._partitions(topics), group, "")
-            consumer.join()
-            return consumer
-
-    def producer(self) -> Producer:
-        """See `port.Transport`."""
-        return _Producer(self)
-
-    def create(self, topics: Sequence[Topic]) -> tuple[str, ...]:
-        """See `port.Transport`."""
-        with self._asked():
-            missing = [topic for topic in topics if topic.name not in self._names()]
-            for topic in missing:
-                for number in range(topic.partitions):
-                    self._logs[Partition(topic.name, number)] = []
-            return tuple(topic.name for topic in missing)
-
-    def topics(self) -> Collection[str]:
-        """See `port.Transport`."""
-        with self._asked():
-            return self._names()
-
-    def committed(self, group: str) -> Mapping[Partition, int]:
-        """Where `group` would go on."""
-        return dict(self._groups[group].committed)
-
-    def expel(self, consumer: Consumer) -> None:
-        """Treat a consumer as one that has not been heard of for too long."""
-        with self._changed:
-            if isinstance(consumer, _Consumer):
-                consumer.leave()
-
-    def _asked(self) -> threading.Condition:
+    def asked(self) -> threading.Condition:
+        """The lock under which the broker answers, if it does."""
         if self.down:
             raise TransportError("the broker is down")
-        return self._changed
+        return self.changed
 
-    def _names(self) -> set[str]:
-        return {partition.topic for partition in self._logs}
+    def names(self) -> set[str]:
+        return {partition.topic for partition in self.logs}
 
-    def _partitions(self, topics: Sequence[str]) -> list[Partition]:
-        return sorted(p for p in self._logs if p.topic in topics)
+    def partitions(self, topics: Sequence[str]) -> list[Partition]:
+        return sorted(p for p in self.logs if p.topic in topics)
 
-    def _append(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
-        with self._asked():
-            partitions = self._partitions([topic])
+    def append(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
+        with self.asked():
+            partitions = self.partitions([topic])
             if not partitions:
                 raise TransportError(f"there is no topic {topic}")
             partition = partitions[zlib.crc32(key) % len(partitions)]
-            log = self._logs[partition]
+            log = self.logs[partition]
             log.append(
                 Message(
                     partition=partition,
@@ -115,11 +71,76 @@ class Memory:
                     headers=headers,
                 )
             )
-            self._changed.notify_all()
+            self.changed.notify_all()
+
+
+class Memory:
+    """The broker."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._core = _Core(clock)
+
+    @property
+    def down(self) -> bool:
+        """While it is set, nothing can be asked of the broker."""
+        return self._core.down
+
+    @down.setter
+    def down(self, down: bool) -> None:
+        self._core.down = down
+
+    def consumer(self, topics: Sequence[str], *, group: str, member: str = "") -> Consumer:
+        """See `port.Transport`."""
+        return self._joined(topics, self._core.groups[group], member)
+
+    def follower(self, topics: Sequence[str], *, from_start: bool) -> Consumer:
+        """See `port.Transport`."""
+        group = _Group()
+        if not from_start:
+            there = self._core.partitions(topics)
+            group.committed = {p: len(self._core.logs[p]) for p in there}
+        return self._joined(topics, group, "")
+
+    def producer(self) -> Producer:
+        """See `port.Transport`."""
+        return _Producer(self._core)
+
+    def create(self, topics: Sequence[Topic]) -> tuple[str, ...]:
+        """See `port.Transport`."""
+        with self._core.asked():
+            missing = [topic for topic in topics if topic.name not in self._core.names()]
+            for topic in missing:
+                for number in range(topic.partitions):
+                    self._core.logs[Partition(topic.name, number)] = []
+            return tuple(topic.name for topic in missing)
+
+    def topics(self) -> Collection[str]:
+        """See `port.Transport`."""
+        with self._core.asked():
+            return self._core.names()
+
+    def committed(self, group: str) -> Mapping[Partition, int]:
+        """Where `group` would go on."""
+        return dict(self._core.groups[group].committed)
+
+    def forget(self, group: str) -> None:
+        """Lose what `group` committed."""
+        self._core.groups[group].committed.clear()
+
+    def expel_one(self, group: str) -> None:
+        """Treat the oldest member of `group` as one that has not been heard of for too long."""
+        with self._core.changed:
+            self._core.groups[group].members[0].leave()
+
+    def _joined(self, topics: Sequence[str], group: _Group, member: str) -> "_Consumer":
+        with self._core.asked():
+            consumer = _Consumer(self._core, self._core.partitions(topics), group, member)
+            consumer.join()
+            return consumer
 
 
 class _Producer:
-    def __init__(self, broker: Memory) -> None:
+    def __init__(self, broker: _Core) -> None:
         self._broker = broker
 
     def send(
@@ -127,7 +148,7 @@ class _Producer:
     ) -> "Future[None]":
         future: Future[None] = Future()
         try:
-            self._broker._append(topic, key, value, headers)
+            self._broker.append(topic, key, value, headers)
         except TransportError as error:
             future.set_exception(error)
         else:
@@ -140,18 +161,18 @@ class _Producer:
 
 class _Consumer:
     def __init__(
-        self, broker: Memory, partitions: list[Partition], group: _Group, member: str
+        self, broker: _Core, partitions: list[Partition], group: _Group, member: str
     ) -> None:
         self._broker = broker
         self._partitions = partitions
         self._group = group
-        self._member = member
+        self.member = member
         self._at: dict[Partition, int] = {}
         self._paused = False
 
     def join(self) -> None:
         self._group.members = [
-            m for m in self._group.members if not (m._member and m._member == self._member)
+            m for m in self._group.members if not (m.member and m.member == self.member)
         ]
         self._group.members.append(self)
 
@@ -161,13 +182,13 @@ class _Consumer:
         self._group.owners = {p: m for p, m in self._group.owners.items() if m is not self}
 
     def poll(self, seconds: float, *, at_most: int) -> Polled:
-        with self._broker._asked():
+        with self._broker.asked():
             gone, come = self._rebalance()
             if not (gone or come):
-                self._broker._changed.wait_for(lambda: bool(self._waiting()), seconds)
+                self._broker.changed.wait_for(lambda: bool(self._waiting()), seconds)
             messages: list[Message] = []
             for partition in self._waiting():
-                log, start = self._broker._logs[partition], self._at[partition]
+                log, start = self._broker.logs[partition], self._at[partition]
                 batch = log[start : start + at_most - len(messages)]
                 self._at[partition] += len(batch)
                 messages += batch
@@ -176,7 +197,7 @@ class _Consumer:
     def _waiting(self) -> list[Partition]:
         if self._paused:
             return []
-        return [p for p, at in self._at.items() if at < len(self._broker._logs[p])]
+        return [p for p, at in self._at.items() if at < len(self._broker.logs[p])]
 
     def _rebalance(self) -> tuple[frozenset[Partition], frozenset[Partition]]:
         group = self._group
@@ -200,7 +221,7 @@ class _Consumer:
         return {p for i, p in enumerate(self._partitions) if i % len(members) == turn}
 
     def commit(self, positions: Mapping[Partition, int]) -> bool:
-        with self._broker._asked():
+        with self._broker.asked():
             if self not in self._group.members:
                 return False
             mine = {p: at for p, at in positions.items() if self._group.owners.get(p) is self}
@@ -214,11 +235,11 @@ class _Consumer:
         self._paused = False
 
     def lag(self) -> Mapping[Partition, int]:
-        with self._broker._asked():
-            return {p: len(self._broker._logs[p]) - at for p, at in self._at.items()}
+        with self._broker.asked():
+            return {p: len(self._broker.logs[p]) - at for p, at in self._at.items()}
 
     def close(self) -> None:
-        with self._broker._changed:
+        with self._broker.changed:
             self.leave()
             self._at.clear()
-            self._broker._changed.notify_all()
+            self._broker.changed.notify_all()

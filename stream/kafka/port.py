@@ -6,7 +6,7 @@ least once. All methods block and raise TransportError when the broker does not 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future  # noqa: TC003 -- like every other import
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 

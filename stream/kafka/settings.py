@@ -39,6 +39,17 @@ class Settings:
     delivery_seconds: float = 30.0
     compress: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        if self.sasl_mechanism not in ("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"):
+            raise ValueError("SASL: SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN")
+        if bool(self.sasl_mechanism) != bool(self.username and self.password):
+            raise ValueError("SASL needs a mechanism, a user name and a password")
+        if self.sasl_mechanism == "PLAIN" and "SSL" not in self.protocol:
+            raise ValueError("PLAIN sends the password as it is: use TLS, or SCRAM-SHA-512")
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("a certificate needs its key, and a key its certificate")
+
     @property
     def protocol(self) -> str:
         """Kafka's name for what is spoken."""
