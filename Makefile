@@ -3,7 +3,7 @@ PYTHON ?= python3
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench lock chromium postgres kafka kafka-install train-tiny clean
+.PHONY: help run test lint bench lock chromium postgres kafka kafka-install chaos train-tiny clean
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ lint: .venv/dev.stamp ## Style, types, import contracts
 
 bench: .venv/dev.stamp ## Measure the engine and the sidecar; prints the tables of the README
 	.venv/bin/python -m tests.bench
+
+chaos: .venv/dev.stamp kafka-install ## Kill and freeze Kafka workers and their broker, ten times five minutes
+	.venv/bin/python -m tests.chaos --rounds 10 --seconds 300
 
 train-tiny: .venv-train/stamp ## Train, export, calibrate and evaluate on the authored data (needs torch)
 	.venv-train/bin/python -m classifiers.training train --tiny --data classifiers/data --out runs/tiny
