@@ -3,6 +3,7 @@
 import os
 import subprocess
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import sqlalchemy
 from hypothesis import HealthCheck, settings
 
 from monitor.store import database
+from tests.certificates import secured
 
 settings.register_profile(
     "default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -24,13 +26,13 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
 @contextmanager
-def running(script):
+def running(script, *arguments):
     """What a script of ours runs: it lives as long as its standard input, so as this process.
 
     In a session of its own: Ctrl-C must not reach the server before the tests are done.
     """
     with subprocess.Popen(
-        [SCRIPTS / script, "run"],
+        [SCRIPTS / script, "run", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -55,10 +57,19 @@ def postgres_server():
 
 
 @pytest.fixture(scope="session")
-def kafka_server():
+def kafka_doors(tmp_path_factory):
+    """A Kafka broker with three doors: plain, SASL over TLS, and TLS with client certificates."""
+    with (
+        secured(tmp_path_factory.mktemp("kafka")) as doors,
+        running("kafka", doors.folder) as address,
+    ):
+        yield replace(doors, plain=address)
+
+
+@pytest.fixture(scope="session")
+def kafka_server(kafka_doors):
     """The address of a Kafka broker; each test makes topics of its own."""
-    with running("kafka") as address:
-        yield address
+    return kafka_doors.plain
 
 
 @pytest.fixture(scope="session")

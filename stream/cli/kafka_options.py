@@ -62,6 +62,12 @@ Sasl = Annotated[
     ),
 ]
 User = Annotated[str, typer.Option(envvar="SUBTEXT_KAFKA_USER", help="User name for --sasl.")]
+Wait = Annotated[
+    float,
+    typer.Option(
+        min=0.5, envvar="SUBTEXT_KAFKA_WAIT", help="Seconds until brokers that do not answer fail."
+    ),
+]
 
 
 def connect(
@@ -73,6 +79,7 @@ def connect(
     cert_key: Path | None,
     sasl: str,
     user: str,
+    wait: float,
     session_seconds: float = 45.0,
 ) -> "Transport":
     """A way to the brokers; stops with the reason when the options cannot be meant."""
@@ -91,6 +98,7 @@ def connect(
             username=user,
             password=os.environ.get(PASSWORD, ""),
             session_seconds=session_seconds,
+            delivery_seconds=wait,
         )
     except ValueError as error:
         raise fail(f"{error}.") from error

@@ -23,6 +23,7 @@ from stream.cli.kafka_options import (
     Sasl,
     Tls,
     User,
+    Wait,
     connect,
     topics,
 )
@@ -53,6 +54,7 @@ def produce(
     cert_key: ClientKey = None,
     sasl: Sasl = "",
     user: User = "",
+    wait: Wait = 30.0,
 ) -> None:
     """Send traces from files to the workers.
 
@@ -72,6 +74,7 @@ def produce(
         cert_key=cert_key,
         sasl=sasl,
         user=user,
+        wait=wait,
     )
     try:
         outbox = _Outbox(transport.producer(), topics(prefix).traces, pieces)

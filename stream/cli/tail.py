@@ -18,6 +18,7 @@ from stream.cli.kafka_options import (
     Sasl,
     Tls,
     User,
+    Wait,
     connect,
     topics,
 )
@@ -50,6 +51,7 @@ def tail(
     cert_key: ClientKey = None,
     sasl: Sasl = "",
     user: User = "",
+    wait: Wait = 30.0,
 ) -> None:
     """Print verdicts as workers publish them, one a line. Ctrl-C stops.
 
@@ -63,6 +65,7 @@ def tail(
         cert_key=cert_key,
         sasl=sasl,
         user=user,
+        wait=wait,
     )
     console = Console(highlight=False)
     try:

@@ -13,6 +13,7 @@ from stream.cli.kafka_options import (
     Sasl,
     Tls,
     User,
+    Wait,
     connect,
     topics,
 )
@@ -41,6 +42,7 @@ def create(
     cert_key: ClientKey = None,
     sasl: Sasl = "",
     user: User = "",
+    wait: Wait = 30.0,
 ) -> None:
     """Create the three topics that are missing; what is there stays as it is.
 
@@ -56,6 +58,7 @@ def create(
         cert_key=cert_key,
         sasl=sasl,
         user=user,
+        wait=wait,
     )
     try:
         made = transport.create(wanted.to_create(partitions=partitions, days=days))

@@ -15,6 +15,7 @@ from stream.cli.kafka_options import (
     Sasl,
     Tls,
     User,
+    Wait,
     connect,
     topics,
 )
@@ -77,6 +78,7 @@ def worker(
     cert_key: ClientKey = None,
     sasl: Sasl = "",
     user: User = "",
+    wait: Wait = 30.0,
 ) -> None:
     """Read traces from Kafka, judge them as they arrive, record and publish the verdicts.
 
@@ -102,6 +104,7 @@ def worker(
         cert_key=cert_key,
         sasl=sasl,
         user=user,
+        wait=wait,
         session_seconds=session,
     )
     key = None if key_file is None else open_key(key_file)

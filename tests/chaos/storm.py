@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
@@ -67,16 +68,25 @@ class Report:
         return self.chain_ok and not broken and self.traces > 0
 
 
+class _Process(NamedTuple):
+    popen: "subprocess.Popen[bytes]"
+    #: What it printed.
+    log: Path
+
+
 class Storm:
     """One round, decided by its seed as far as the machine lets it."""
 
-    def __init__(self, seed: int, folder: Path, *, seconds: float, workers: int = 3) -> None:
+    def __init__(
+        self, seed: int, folder: Path, *, seconds: float, faults: int, workers: int = 3
+    ) -> None:
         self.report = Report(seed=seed)
         self._random = random.Random(seed)
         self._folder = folder
         self._seconds = seconds
+        self._faults = faults
         self._wanted = workers
-        self._workers: list[subprocess.Popen[bytes]] = []
+        self._workers: list[_Process] = []
         self._database = f"sqlite:///{folder / 'audit.db'}"
         self._address = ""
         self._over = threading.Event()
@@ -118,16 +128,34 @@ class Storm:
         return done.stdout.strip()
 
     def _start_worker(self) -> None:
-        number = len(list(self._folder.glob("worker-*.log")))
-        with (self._folder / f"worker-{number}.log").open("wb") as log:
+        log = self._folder / f"worker-{len(list(self._folder.glob('worker-*.log')))}.log"
+        with log.open("wb") as out:
             command = [sys.executable, "-m", "tests.chaos.worker", self._address, self._database]
-            self._workers.append(subprocess.Popen(command, stdout=log, stderr=log))
+            popen = subprocess.Popen(command, stdout=out, stderr=out)
+        self._workers.append(_Process(popen, log))
+
+    def _supervise(self) -> None:
+        """Start anew what has ended by itself, as a supervisor would: the broker was away."""
+        for worker in list(self._workers):
+            if worker.popen.poll() is not None:
+                self._workers.remove(worker)
+                self._start_worker()
+
+    def _busy(self) -> "_Process":
+        """A worker that has begun to work."""
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            self._supervise()
+            if begun := [w for w in self._workers if b"Reading" in w.log.read_bytes()]:
+                return self._random.choice(begun)
+            time.sleep(0.1)
+        raise AssertionError("no worker begins to work")
 
     def _end_workers(self) -> None:
         for worker in self._workers:
-            worker.send_signal(signal.SIGCONT)
-            worker.kill()
-            worker.wait()
+            worker.popen.send_signal(signal.SIGCONT)
+            worker.popen.kill()
+            worker.popen.wait()
 
     def _send(self, transport: Kafka, traces: Sequence[Trace]) -> None:
         try:
@@ -164,39 +192,39 @@ class Storm:
     # ---- what happens to them
 
     def _rage(self) -> None:
-        until = time.monotonic() + self._seconds
-        faults = [self._kill, self._stop, self._kill, self._replace, self._restart_broker]
-        turn = 0
-        while time.monotonic() < until:
-            time.sleep(self._random.uniform(0.5, 2.5))
+        faults = [self._kill, self._stop, self._restart_broker, self._replace, self._kill]
+        pause = self._seconds / max(1, self._faults)
+        for turn in range(self._faults):
+            time.sleep(self._random.uniform(0.3, 1) * pause)
             if turn % len(faults) == 0:
                 self._random.shuffle(faults)
             fault = faults[turn % len(faults)]
-            turn += 1
             name = fault.__name__.strip("_")
             self.report.faults[name] = self.report.faults.get(name, 0) + 1
             fault()
 
     def _kill(self) -> None:
         """As by the kernel, at any moment."""
-        worker = self._workers.pop(self._random.randrange(len(self._workers)))
-        worker.kill()
-        worker.wait()
+        worker = self._busy()
+        self._workers.remove(worker)
+        worker.popen.kill()
+        worker.popen.wait()
         self._start_worker()
 
     def _stop(self) -> None:
         """Longer than the session lasts: others take over, then it goes on as if it still owned."""
-        worker = self._random.choice(self._workers)
-        worker.send_signal(signal.SIGSTOP)
+        worker = self._busy()
+        worker.popen.send_signal(signal.SIGSTOP)
         time.sleep(SESSION_SECONDS * 1.5)
-        worker.send_signal(signal.SIGCONT)
+        worker.popen.send_signal(signal.SIGCONT)
 
     def _replace(self) -> None:
         """An orderly end, and a rebalance as another one comes."""
+        worker = self._busy()
         self._start_worker()
-        worker = self._workers.pop(0)
-        worker.terminate()
-        worker.wait(60)
+        self._workers.remove(worker)
+        worker.popen.terminate()
+        worker.popen.wait(PATIENCE)
 
     def _restart_broker(self) -> None:
         folder = self._folder / "kafka"
@@ -221,6 +249,7 @@ class Storm:
         """Wait until everything is committed."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
+            self._supervise()
             if watch.everything():
                 return
             time.sleep(0.5)

@@ -34,7 +34,9 @@ def main(bootstrap: str, database: str) -> None:
         store=Store.open(database),
         policy=policy(),
         key=None,
-        transport=Kafka(Settings(bootstrap=bootstrap, session_seconds=SESSION_SECONDS)),
+        transport=Kafka(
+            Settings(bootstrap=bootstrap, session_seconds=SESSION_SECONDS, delivery_seconds=60)
+        ),
         topics=Topics(),
         group="chaos",
         member="",

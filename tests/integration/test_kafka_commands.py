@@ -1,0 +1,177 @@
+"""The commands with a real broker, through every door that it has."""
+
+import json
+import signal
+import subprocess
+import sys
+import uuid
+
+import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
+
+from monitor.store import Query, Store
+from stream.kafka.client import Kafka
+from stream.kafka.port import Topic
+from stream.kafka.settings import Settings
+from tests.certificates import PASSWORD, USER
+
+#: The command as it is installed.
+SUBTEXT = [sys.executable, "-c", "from stream.cli import run; run()"]
+TRACES = [
+    {"trace_id": "a", "thinking": "It is fine.", "answer": "Fine."},
+    {
+        "trace_id": "b",
+        "thinking": "",
+        "answer": "Fine.",
+        "tenant": "acme",
+        "model": "\x1b[2J\u202e",
+    },
+    {"thinking": "No id.", "answer": "Fine."},
+]
+
+
+def subtext(*arguments, **environment):
+    return subprocess.run(
+        [*SUBTEXT, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "SUBTEXT_KAFKA_WAIT": "30", **environment},
+    )
+
+
+@pytest.fixture(scope="module")
+def user(kafka_doors):
+    admin = KafkaAdminClient(bootstrap_servers=kafka_doors.plain)
+    admin.alter_user_scram_credentials(
+        [UserScramCredentialUpsertion(USER, ScramMechanism.SCRAM_SHA_512, PASSWORD)]
+    )
+    admin.close()
+
+
+def prefix():
+    return f"p-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.mark.timeout(300)
+def test_traces_go_in_and_verdicts_come_out(kafka_server, tmp_path):
+    environment = {"SUBTEXT_KAFKA_PREFIX": prefix(), "SUBTEXT_KAFKA": kafka_server}
+    file = tmp_path / "traces.jsonl"
+    file.write_text("".join(json.dumps(t) + "\n" for t in TRACES) + "{}\n", encoding="utf-8")
+    created = subtext("topics", "create", "--partitions", "2", **environment)
+    assert created.returncode == 0, created.stderr
+    assert created.stdout.count(": created") == 3
+    database = f"sqlite:///{tmp_path / 'audit.db'}"
+    with subprocess.Popen(
+        [*SUBTEXT, "worker", "--database", database, "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", **environment},
+    ) as worker:
+        try:
+            sent = subtext("produce", str(file), "--pieces", "5", **environment)
+            assert sent.returncode == 1, sent.stderr
+            assert "3 traces sent" in sent.stdout
+            assert f"{file}:4: " in sent.stderr
+            told = subtext("tail", "--from-start", "--limit", "3", **environment)
+            worker.send_signal(signal.SIGTERM)
+            _, errors = worker.communicate(timeout=120)
+        finally:
+            worker.kill()
+    assert worker.returncode == 0, errors
+    lines = told.stdout.splitlines()
+    assert len(lines) == 3, told.stderr
+    assert "\x1b" not in told.stdout
+    assert "\u202e" not in told.stdout
+    store = Store.open(database)
+    rows = {row.trace_id: row for row in store.verdicts(Query(limit=10)).rows}
+    store.close()
+    assert set(rows) >= {"a", "b"}
+    assert len(rows) == 3
+    assert rows["b"].tenant == "acme"
+    assert all(row.unscored is None for row in rows.values())
+
+
+@pytest.fixture(params=["sasl", "mutual"])
+def secure(request, kafka_doors):
+    """The options for a door with locks."""
+    common = ["--bootstrap", getattr(kafka_doors, request.param), "--ca", str(kafka_doors.ca)]
+    if request.param == "mutual":
+        return [*common, "--cert", str(kafka_doors.cert), "--cert-key", str(kafka_doors.key)]
+    request.getfixturevalue("user")
+    return [*common, "--sasl", "SCRAM-SHA-512", "--user", USER]
+
+
+@pytest.mark.timeout(300)
+def test_encrypted_and_authenticated_clients_send_and_read(secure, tmp_path):
+    options = [*secure, "--prefix", prefix()]
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps(TRACES[0]), encoding="utf-8")
+    for command in (["topics", "create"], ["produce", str(file)]):
+        done = subtext(*command, *options, SUBTEXT_KAFKA_PASSWORD=PASSWORD)
+        assert done.returncode == 0, done.stderr
+        assert PASSWORD not in done.stdout + done.stderr
+
+
+def test_a_member_of_a_group_reads_through_a_locked_door(kafka_doors, user):
+    settings = Settings(
+        bootstrap=kafka_doors.sasl,
+        ca_file=kafka_doors.ca,
+        sasl_mechanism="SCRAM-SHA-512",
+        username=USER,
+        password=PASSWORD,
+    )
+    assert PASSWORD not in repr(settings)
+    transport, name = Kafka(settings), prefix()
+    transport.create([Topic(name=name, partitions=1, settings={})])
+    producer, consumer = transport.producer(), transport.consumer([name], group=name)
+    producer.send(name, key=b"k", value=b"v").result(60)
+    producer.close()
+    while not (messages := consumer.poll(1, at_most=10).messages):
+        pass
+    assert consumer.commit({messages[0].partition: 1})
+    consumer.close()
+    assert [m.value for m in messages] == [b"v"]
+
+
+@pytest.mark.parametrize("wrong", ["password", "certificate"])
+def test_who_may_not_come_in_is_told_what_to_check(wrong, kafka_doors, user):
+    options = {
+        "password": ["--ca", str(kafka_doors.ca), "--sasl", "SCRAM-SHA-512", "--user", USER],
+        "certificate": ["--tls"],
+    }[wrong]
+    address = kafka_doors.mutual if wrong == "certificate" else kafka_doors.sasl
+    refused = subtext(
+        "topics",
+        "create",
+        "--bootstrap",
+        address,
+        *options,
+        SUBTEXT_KAFKA_PASSWORD="not the password",
+        SUBTEXT_KAFKA_WAIT="3",
+    )
+    assert refused.returncode == 64
+    assert address in refused.stderr
+    assert "not the password" not in refused.stderr
+    assert "check" in refused.stderr or "is the broker running" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--sasl", "MAGIC", "--user", "u"], "SCRAM-SHA-512"),
+        (["--sasl", "PLAIN", "--user", "u"], "use TLS"),
+        (["--sasl", "SCRAM-SHA-512"], "user name"),
+        (["--cert", "x"], "needs its key"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(options, message):
+    refused = subtext(
+        "tail", "--bootstrap", "127.0.0.1:9", *options, SUBTEXT_KAFKA_PASSWORD="secret"
+    )
+    assert refused.returncode == 64
+    assert message in refused.stderr
+    assert "secret" not in refused.stderr
