@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 from classifiers.sessions import available_cpus
-from tests.bench import engine, sidecar
+from tests.bench import engine, kafka, sidecar
 
-PARTS = {"engine": engine.main, "sidecar": sidecar.main}
+PARTS = {"engine": engine.main, "sidecar": sidecar.main, "kafka": kafka.main}
 
 
 def main() -> None:
