@@ -60,9 +60,7 @@ class Engine:
             policy=self.policy.version,
         )
 
-    def open(
-        self, origin: Trace, *, live: Live | None = None, verdict_id: str = ""
-    ) -> "Session":
+    def open(self, origin: Trace, *, live: Live | None = None, verdict_id: str = "") -> "Session":
         """Begin to judge a response; `origin` says whose it is and what was asked, without parts.
 
         Without `live` nobody waits behind the text, so the policy's deadline does not apply, and
