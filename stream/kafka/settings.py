@@ -43,8 +43,10 @@ class Settings:
         """Refuse what cannot be meant."""
         if self.sasl_mechanism not in ("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"):
             raise ValueError("SASL: SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN")
-        if bool(self.sasl_mechanism) != bool(self.username and self.password):
-            raise ValueError("SASL needs a mechanism, a user name and a password")
+        if self.username and not self.sasl_mechanism:
+            raise ValueError("a user name needs a SASL mechanism, such as SCRAM-SHA-512")
+        if self.sasl_mechanism and not (self.username and self.password):
+            raise ValueError("SASL needs a user name and a password")
         if self.sasl_mechanism == "PLAIN" and "SSL" not in self.protocol:
             raise ValueError("PLAIN sends the password as it is: use TLS, or SCRAM-SHA-512")
         if bool(self.cert_file) != bool(self.key_file):

@@ -149,7 +149,7 @@ def test_who_may_not_come_in_is_told_what_to_check(wrong, kafka_doors, user):
         ({"sasl_mechanism": "MAGIC", "username": "u", "password": "p"}, "SCRAM-SHA-512"),
         ({"sasl_mechanism": "PLAIN", "username": "u", "password": "p"}, "use TLS"),
         ({"sasl_mechanism": "SCRAM-SHA-512", "username": "u"}, "password"),
-        ({"password": "p"}, "mechanism"),
+        ({"username": "u", "password": "p"}, "mechanism"),
         ({"cert_file": Path("x")}, "needs its key"),
     ],
 )
