@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TypeAlias
@@ -23,6 +23,7 @@ from monitor.types import (
     Delta,
     Disclosure,
     EarlyStop,
+    Part,
     Step,
     Trace,
     Verdict,
@@ -77,14 +78,20 @@ class Engine:
         )
 
     def open(
-        self, origin: Trace, *, live: Live | None = None, policy: Policy | None = None
+        self,
+        origin: Trace,
+        *,
+        live: Live | None = None,
+        policy: Policy | None = None,
+        verdict_id: str = "",
     ) -> "Session":
         """Begin to judge a response; `origin` says whose it is and what was asked, without parts.
 
-        Without `live` nobody waits behind the text, so the policy's deadline does not apply.
+        Without `live` nobody waits behind the text, so the policy's deadline does not apply, and
+        the verdict gets `verdict_id`, or a fresh one.
         `policy` is what was resolved for the response already, where it was.
         """
-        return Session(self, origin, live, policy or self.policy.resolve(origin))
+        return Session(self, origin, live, policy or self.policy.resolve(origin), verdict_id)
 
     async def refuse(self, verdict_id: str, problem: str) -> Verdict:
         """Record a BLOCK, whatever the policy says of failures: something was refused unread."""
@@ -100,28 +107,32 @@ class Engine:
     async def _judge(self, trace: Trace) -> Verdict:
         session = self.open(replace(trace, parts=()))
         try:
-            for delta in _slices(trace):
+            for delta in slices(trace.parts, trace.choice):
                 await session.feed(delta)
             return await session.finish(problem=trace.problem, disclosure=trace.disclosure)
         finally:
             session.abandon()
 
 
-def _slices(trace: Trace) -> Iterator[Delta]:
-    """The trace's text in pieces, so that the steps of a huge one are not all made at once."""
-    for part in trace.parts:
+def slices(parts: Iterable[Part], choice: int = 0) -> Iterator[Delta]:
+    """The text in pieces, so that the steps of a huge one are not all made at once."""
+    for part in parts:
         for start in range(0, len(part.text), SLICE):
             text = part.text[start : start + SLICE]
-            yield Delta(choice=trace.choice, channel=part.channel, text=text)
+            yield Delta(choice=choice, channel=part.channel, text=text)
 
 
 class Session:
     """One choice of one response under judgement."""
 
-    def __init__(self, engine: Engine, origin: Trace, live: Live | None, policy: Policy) -> None:
-        self.verdict_id = live.verdict_id if live else engine.world.new_id()
+    def __init__(
+        self, engine: Engine, origin: Trace, live: Live | None, policy: Policy, verdict_id: str = ""
+    ) -> None:
+        self.verdict_id = live.verdict_id if live else verdict_id or engine.world.new_id()
         #: Code points that are judged, in the order in which they were fed.
         self.judged = 0
+        #: Code points of the steps that are complete.
+        self._due = 0
         self._engine = engine
         self._origin = origin
         self._live = live
@@ -151,6 +162,12 @@ class Session:
         """Take more text; waits while too many steps are waiting for their scores."""
         self._enqueue(self._stepper.feed(delta))
         while len(self._waiting) > MAX_WAITING_STEPS and not self._task.done():
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def settled(self) -> None:
+        """Wait until every complete step is judged, or judging failed."""
+        while self.judged < self._due and self.failure is None and not self._task.done():
             self._changed.clear()
             await self._changed.wait()
 
@@ -196,6 +213,7 @@ class Session:
         now = self._engine.world.monotonic()
         if steps and not self._task.done():
             self._waiting.extend((now, step) for step in steps)
+            self._due += sum(step.end - step.start for step in steps)
             self._changed.set()
 
     async def _run(self) -> None:
