@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TypeAlias
@@ -11,6 +11,7 @@ from classifiers.errors import ClassifierError
 from classifiers.port import Classifier, Role
 from monitor.clock import Surroundings
 from monitor.gaps import gaps
+from monitor.judging import NOTHING_DISCLOSED, Live, judged
 from monitor.logs import complain
 from monitor.metrics import Metrics
 from monitor.policy import Policy, decide
@@ -23,7 +24,6 @@ from monitor.types import (
     Delta,
     Disclosure,
     EarlyStop,
-    Part,
     Step,
     Trace,
     Verdict,
@@ -34,25 +34,10 @@ from monitor.types import (
 BATCH_STEPS, MAX_WAITING_STEPS = 32, 256
 #: Stored traces that are judged at the same time: enough to fill batches.
 STORED_AT_ONCE = 16
-#: Code points of a stored trace that are fed at a time.
-SLICE = 65_536
-
-#: What is known of a response whose end nobody described.
-_NOTHING = Disclosure()
 #: Looked up once: it reads a file.
 _VERSION = version("subtext")
 
 Recorder: TypeAlias = Callable[[Verdict, Trace], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Live:
-    """Somebody waits behind the text of this session."""
-
-    #: Known before the verdict, so that response headers can name it.
-    verdict_id: str
-    #: Called whenever more text was judged or judging failed.
-    on_progress: Callable[[], None]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,24 +87,7 @@ class Engine:
     async def judge(self, trace: Trace) -> Verdict:
         """Judge and record a complete trace, in its turn: the same session, fed at once."""
         async with self._stored:
-            return await self._judge(trace)
-
-    async def _judge(self, trace: Trace) -> Verdict:
-        session = self.open(replace(trace, parts=()))
-        try:
-            for delta in slices(trace.parts, trace.choice):
-                await session.feed(delta)
-            return await session.finish(problem=trace.problem, disclosure=trace.disclosure)
-        finally:
-            session.abandon()
-
-
-def slices(parts: Iterable[Part], choice: int = 0) -> Iterator[Delta]:
-    """The text in pieces, so that the steps of a huge one are not all made at once."""
-    for part in parts:
-        for start in range(0, len(part.text), SLICE):
-            text = part.text[start : start + SLICE]
-            yield Delta(choice=choice, channel=part.channel, text=text)
+            return await judged(self.open(replace(trace, parts=())), trace)
 
 
 class Session:
@@ -136,6 +104,8 @@ class Session:
         self._engine = engine
         self._origin = origin
         self._live = live
+        #: Whether the policy's deadline holds.
+        self._timed = live is not None and live.timed
         self._policy = policy
         self._stepper = Stepper()
         self._tally = Tally(policy)
@@ -177,7 +147,7 @@ class Session:
         problem: str | None = None,
         cut: bool = False,
         opened: bool = False,
-        disclosure: Disclosure = _NOTHING,
+        disclosure: Disclosure = NOTHING_DISCLOSED,
         early_stop: EarlyStop | None = None,
         refused: bool = False,
     ) -> Verdict:
@@ -204,6 +174,12 @@ class Session:
         parts = self._stepper.parts()
         trace = replace(self._origin, parts=parts, problem=problem, disclosure=disclosure)
         return await self._record(replace(self._verdict(trace), early_stop=early_stop), trace)
+
+    def fail(self, reason: str) -> None:
+        """Judge nothing more: the response counts as not judged, because of `reason`."""
+        self._tally.fail(reason)
+        self._waiting.clear()
+        self._task.cancel()
 
     def abandon(self) -> None:
         """Stop scoring; nothing is recorded. Harmless after `finish`."""
@@ -259,7 +235,7 @@ class Session:
 
     def _patience(self, since: float) -> float | None:
         """Seconds left until the oldest step of a batch has waited for too long."""
-        if not self._live:
+        if not self._timed:
             return None
         waited = self._engine.world.monotonic() - since
         return max(0.0, self._policy.deadline_seconds - waited)
@@ -302,7 +278,7 @@ class Session:
         A write that outlasts the deadline may still reach the store; the client is told otherwise.
         """
         try:
-            async with asyncio.timeout(self._policy.deadline_seconds if self._live else None):
+            async with asyncio.timeout(self._policy.deadline_seconds if self._timed else None):
                 await self._engine.record(verdict, trace)
         except Exception as error:  # noqa: BLE001 -- an unrecorded verdict must never pass for one
             name = type(error).__name__

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Iterable
 
-from monitor.engine import Session, slices
+from monitor.engine import Session
+from monitor.judging import slices
 from monitor.types import Part, Verdict
 
 

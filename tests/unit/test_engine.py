@@ -6,8 +6,9 @@ import pytest
 
 from classifiers.errors import InferenceError, Overloaded
 from classifiers.port import Check
-from monitor.engine import BATCH_STEPS, MAX_WAITING_STEPS, Live
+from monitor.engine import BATCH_STEPS, MAX_WAITING_STEPS
 from monitor.errors import RecordingError
+from monitor.judging import Live
 from monitor.types import Channel, Decision, Delta, Status, Trace
 from tests.support import Recorded, engine, fake, policy, trace
 
