@@ -44,10 +44,10 @@ def create(
     user: User = "",
     wait: Wait = 30.0,
 ) -> None:
-    """Create the three topics that are missing; what is there stays as it is.
+    """Create the topics that are missing; what is there stays as it is.
 
-    PREFIX.traces holds what models write, PREFIX.verdicts what was concluded, PREFIX.deadletter
-    what could not be read and why.
+    PREFIX.traces holds what models write, PREFIX.progress how far it is judged where a sidecar
+    waits, PREFIX.verdicts what was concluded, PREFIX.deadletter what could not be read and why.
     """
     wanted = topics(prefix)
     transport = connect(

@@ -9,16 +9,19 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from monitor.audit import canonical
 from monitor.engine import STORED_AT_ONCE, Engine
+from monitor.judging import Live
 from monitor.logs import complain
-from monitor.types import Trace, Versions
+from monitor.types import Versions
 from stream.kafka import messages
 from stream.kafka.clock import Clock
+from stream.kafka.herald import Herald
 from stream.kafka.ledger import Ledger
-from stream.kafka.messages import DeadLetter, Reason, TraceMessage, Unreadable
+from stream.kafka.messages import DeadLetter, Ending, Reason, TraceMessage, Unreadable
 from stream.kafka.metrics import WorkerMetrics
 from stream.kafka.port import Message, Partition
 from stream.kafka.positions import Positions
@@ -62,7 +65,6 @@ class _Case:
     #: Its first message.
     message: Message
     piece: TraceMessage
-    origin: Trace
     trial: Trial
 
 
@@ -175,18 +177,29 @@ class Docket:
         if row is not None and row.problem:
             self._give_up(row, row.problem)
         elif piece.last:
-            trial.end(piece.problem)
+            trial.end(piece.ending())
 
     def _open(self, key: TraceKey, desk: _Desk, message: Message, piece: TraceMessage) -> None:
         desk.positions.need(message.offset)
-        origin = piece.origin()
-        policy = self._engine.policy.resolve(origin)
-        name = decision_id(origin, self._engine.versions(policy))
-        session = self._engine.open(origin, policy=policy, verdict_id=name)
-        trial = Trial(session, self._slots, self._load)
-        case = _Case(desk=desk, message=message, piece=piece, origin=origin, trial=trial)
+        trial = self._awaited(message, piece) if piece.verdict_id else self._unhurried(piece)
+        case = _Case(desk=desk, message=message, piece=piece, trial=trial)
         self._cases[key] = case
         self._start(self._judge(key, case), message.partition)
+
+    def _unhurried(self, piece: TraceMessage) -> Trial:
+        origin = piece.origin()
+        policy = self._engine.policy.resolve(origin)
+        name = decision_id(piece, self._engine.versions(policy))
+        session = self._engine.open(origin, policy=policy, verdict_id=name)
+        return Trial(session, self._slots, self._load)
+
+    def _awaited(self, message: Message, piece: TraceMessage) -> Trial:
+        """Somebody waits: it takes no turns with others, and how far it is judged is told."""
+        herald = Herald(self._publisher, self._topics.progress, message, piece)
+        live = Live(verdict_id=piece.verdict_id, on_progress=herald.note, timed=False)
+        session = self._engine.open(piece.origin(), live=live)
+        telling = asyncio.create_task(herald.run(session))
+        return Trial(session, nullcontext(), self._load, ended=telling.cancel)
 
     def _start(self, work: Coroutine[None, None, None], partition: Partition) -> None:
         task = asyncio.create_task(work)
@@ -200,7 +213,7 @@ class Docket:
 
     def _give_up(self, row: Row, problem: str) -> None:
         row.ended = True
-        self._cases[row.key].trial.end(problem)
+        self._cases[row.key].trial.end(Ending(problem=problem))
 
     # ---- verdicts out
 
@@ -213,7 +226,7 @@ class Docket:
                 case.message, messages.dead_letter(case.message, Reason.NOT_RECORDED, reason)
             )
         else:
-            told = messages.verdict_message(case.origin, verdict, recorded)
+            told = messages.verdict_message(case.piece, verdict, recorded)
             await self._publisher.publish(self._topics.verdicts, case.message, told)
             self._measure(case.piece)
         self._table.decide(key)
@@ -302,7 +315,7 @@ class Docket:
             await asyncio.wait(tasks)
 
 
-def decision_id(trace: Trace, versions: Versions) -> str:
+def decision_id(piece: TraceMessage, versions: Versions) -> str:
     """The id of the one decision on a trace by one model, calibration and policy."""
-    made = [trace.trace_id, trace.choice, versions.model, versions.calibration, versions.policy]
+    made = [piece.trace_id, piece.choice, versions.model, versions.calibration, versions.policy]
     return f"k-{hashlib.sha256(canonical(made)).hexdigest()[:20]}"

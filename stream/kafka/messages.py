@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
@@ -16,8 +17,19 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from monitor.dialects.voice import clean
 from monitor.errors import MonitorError
-from monitor.types import Channel, Part, Trace, Verdict, coalesce
-from monitor.wire import verdict_json
+from monitor.judging import NOTHING_DISCLOSED
+from monitor.types import (
+    Channel,
+    Decision,
+    Disclosure,
+    EarlyStop,
+    Part,
+    Trace,
+    Usage,
+    Verdict,
+    coalesce,
+)
+from monitor.wire import verdict_from_json, verdict_json
 from stream.kafka.port import Headers, Message
 
 VERSION: Final = "1"
@@ -31,6 +43,7 @@ KEPT_BYTES: Final = 64 * 1024
 
 _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 _Label = Annotated[str, Field(max_length=1024)]
+_Count = Annotated[int, Field(ge=0)]
 
 
 class PartMessage(BaseModel):
@@ -42,12 +55,85 @@ class PartMessage(BaseModel):
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a response ended; see `monitor.judging.Judging.finish`."""
+
+    problem: str | None = None
+    cut: bool = False
+    opened: bool = False
+    disclosure: Disclosure = NOTHING_DISCLOSED
+    early_stop: EarlyStop | None = None
+
+
+class EndMessage(BaseModel):
+    """What is known of a response when it has ended; all choices together."""
+
+    model_config = _STRICT
+
+    output_tokens: _Count | None = None
+    reasoning_tokens: _Count | None = None
+    shows_thinking: bool = False
+    sealed: bool = False
+    redacted: bool = False
+    misshapen: bool = False
+    complete: bool = True
+    cut: Annotated[
+        bool, Field(description="It was refused: what is not judged yet need not be.")
+    ] = False
+    opened: Annotated[bool, Field(description="Text of it went out unjudged.")] = False
+    tokens_generated_at_least: Annotated[
+        _Count | None, Field(description="Its generation was stopped after so many tokens.")
+    ] = None
+    tokens_saved_at_most: _Count | None = None
+
+    @classmethod
+    def of(cls, ending: Ending) -> "EndMessage":
+        """What is sent of an ending."""
+        told, stop = ending.disclosure, ending.early_stop
+        return cls(
+            output_tokens=told.usage.output_tokens,
+            reasoning_tokens=told.usage.reasoning_tokens,
+            shows_thinking=told.shows_thinking,
+            sealed=told.sealed,
+            redacted=told.redacted,
+            misshapen=told.misshapen,
+            complete=told.complete,
+            cut=ending.cut,
+            opened=ending.opened,
+            tokens_generated_at_least=stop.tokens_generated_at_least if stop else None,
+            tokens_saved_at_most=stop.tokens_saved_at_most if stop else None,
+        )
+
+    def disclosure(self) -> Disclosure:
+        """What it tells about the making of the response."""
+        usage = Usage(output_tokens=self.output_tokens, reasoning_tokens=self.reasoning_tokens)
+        return Disclosure(
+            usage=usage,
+            shows_thinking=self.shows_thinking,
+            sealed=self.sealed,
+            redacted=self.redacted,
+            misshapen=self.misshapen,
+            complete=self.complete,
+        )
+
+    def early_stop(self) -> EarlyStop | None:
+        """Where the generation was stopped, if it was."""
+        if self.tokens_generated_at_least is None:
+            return None
+        return EarlyStop(
+            tokens_generated_at_least=self.tokens_generated_at_least,
+            tokens_saved_at_most=self.tokens_saved_at_most,
+        )
+
+
 class TraceMessage(BaseModel):
     """A piece of a model's response; a whole response is one piece, number 0 and last.
 
     A trace is one choice of one response: its id, which must be new for every response, and the
     index of the choice. Text of piece n + 1 follows text of piece n. The fields from `prompt` to
-    `created_at` belong to the whole trace and are read from piece 0.
+    `verdict_id` belong to the whole trace and are read from piece 0, `problem` and `end` from the
+    last one.
     """
 
     model_config = _STRICT
@@ -59,22 +145,39 @@ class TraceMessage(BaseModel):
     parts: Annotated[list[PartMessage], Field(description="In the order they were written.")]
     prompt: str = ""
     model: _Label = ""
+    requested_model: _Label = ""
+    route: _Label = ""
     tenant: _Label = ""
     conversation_id: _Label = ""
+    request_id: Annotated[
+        _Label, Field(description="What the record calls the trace, if that is not its id.")
+    ] = ""
     created_at: Annotated[
         str, Field(max_length=40, description="When the response began: ISO 8601 with offset.")
+    ] = ""
+    verdict_id: Annotated[
+        str,
+        Field(
+            max_length=64,
+            pattern=r"^[\w.-]*$",
+            description="Somebody waits: the verdict gets this id, which must be new, and progress "
+            "is told until then.",
+        ),
     ] = ""
     problem: Annotated[
         _Label | None, Field(description="Why part of the response could not be read, if so.")
     ] = None
+    end: EndMessage | None = None
 
     def origin(self) -> Trace:
         """Whose trace it is and what was asked, without text."""
         return Trace(
-            trace_id=self.trace_id,
+            trace_id=self.request_id or self.trace_id,
             parts=(),
             prompt=self.prompt,
             model=self.model,
+            requested_model=self.requested_model,
+            route=self.route,
             tenant=self.tenant,
             conversation_id=self.conversation_id,
             choice=self.choice,
@@ -83,6 +186,17 @@ class TraceMessage(BaseModel):
     def text(self) -> tuple[Part, ...]:
         """The text of this piece."""
         return coalesce([Part(channel=Channel(p.channel), text=p.text) for p in self.parts])
+
+    def ending(self) -> Ending:
+        """How the trace ended, if this is its last piece."""
+        end = self.end or EndMessage()
+        return Ending(
+            problem=self.problem,
+            cut=end.cut,
+            opened=end.opened,
+            disclosure=end.disclosure(),
+            early_stop=end.early_stop(),
+        )
 
 
 class VerdictMessage(BaseModel):
@@ -102,6 +216,37 @@ class VerdictMessage(BaseModel):
             "`evidence` and no `steps`; `verdict_id` is always the same for the same decision."
         ),
     ]
+
+    def read(self) -> Verdict:
+        """The verdict, as far as its JSON tells; raises Unreadable."""
+        try:
+            return verdict_from_json(self.verdict)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            name = type(error).__name__
+            raise Unreadable(Reason.WRONG_SCHEMA, f"verdict: {name}") from None
+
+
+class ProgressMessage(BaseModel):
+    """How far a trace is judged whose sender waits for the verdict; only the newest counts."""
+
+    model_config = _STRICT
+
+    trace_id: str
+    choice: int
+    judged: Annotated[_Count, Field(description="Code points, in the order they were sent.")]
+    decision: Annotated[
+        str,
+        Field(
+            pattern="^(allow|flag|block)$",
+            description="The highest decision that this text calls for.",
+        ),
+    ]
+    failure: Annotated[str | None, Field(description="Why judging failed, if it did.")] = None
+
+    @property
+    def reached(self) -> Decision:
+        """The decision."""
+        return Decision[self.decision.upper()]
 
 
 class Reason(StrEnum):
@@ -131,6 +276,7 @@ class DeadLetter(BaseModel):
 
 SCHEMAS: Final[dict[str, type[BaseModel]]] = {
     "trace-1": TraceMessage,
+    "progress-1": ProgressMessage,
     "verdict-1": VerdictMessage,
     "deadletter-1": DeadLetter,
 }
@@ -167,6 +313,14 @@ def read_verdict(message: Message) -> VerdictMessage:
         raise _complaint(error) from None
 
 
+def read_progress(message: Message) -> ProgressMessage:
+    """Read a message of the progress topic; raises Unreadable."""
+    try:
+        return ProgressMessage.model_validate_json(message.value)
+    except ValidationError as error:
+        raise _complaint(error) from None
+
+
 def whole(trace: Trace, created_at: str = "") -> TraceMessage:
     """A complete trace as one message."""
     return TraceMessage(
@@ -177,24 +331,35 @@ def whole(trace: Trace, created_at: str = "") -> TraceMessage:
         parts=[PartMessage(channel=p.channel.value, text=clean(p.text)) for p in trace.parts],
         prompt=clean(trace.prompt),
         model=clean(trace.model),
+        requested_model=clean(trace.requested_model),
+        route=clean(trace.route),
         tenant=clean(trace.tenant),
         conversation_id=clean(trace.conversation_id),
         created_at=created_at,
         problem=trace.problem,
+        end=_end(trace.disclosure),
     )
 
 
-def verdict_message(trace: Trace, verdict: Verdict, recorded: Mapping[str, Any]) -> VerdictMessage:
-    """What to tell about `trace`: the verdict as it is `recorded`, which may be an earlier one."""
+def _end(disclosure: Disclosure) -> EndMessage | None:
+    if disclosure == NOTHING_DISCLOSED:
+        return None
+    return EndMessage.of(Ending(disclosure=disclosure))
+
+
+def verdict_message(
+    piece: TraceMessage, verdict: Verdict, recorded: Mapping[str, Any]
+) -> VerdictMessage:
+    """What to tell about a trace: the verdict as it is `recorded`, which may be an earlier one."""
     document = verdict_json(verdict)
     if recorded["created_at"] != document["created_at"]:
         document = {**recorded, "evidence": [], "steps": []}
     return VerdictMessage(
-        trace_id=trace.trace_id,
-        choice=trace.choice,
-        model=trace.model,
-        tenant=trace.tenant,
-        conversation_id=trace.conversation_id,
+        trace_id=piece.trace_id,
+        choice=piece.choice,
+        model=piece.model,
+        tenant=piece.tenant,
+        conversation_id=piece.conversation_id,
         verdict=document,
     )
 
@@ -276,6 +441,8 @@ def pieces(
             update={
                 "number": number,
                 "last": number == len(texts) - 1,
+                "problem": start.problem if number == len(texts) - 1 else None,
+                "end": start.end if number == len(texts) - 1 else None,
                 "parts": [PartMessage(channel=p.channel.value, text=clean(p.text)) for p in parts],
             }
         )

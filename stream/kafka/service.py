@@ -11,6 +11,7 @@ from aiohttp import web
 from classifiers.port import Classifier
 from monitor.clock import utc_now
 from monitor.engine import Engine
+from monitor.health import Health, ModelProbe, Part, liveness, readiness, store_probe
 from monitor.notary import Notary
 from monitor.rulebook import Rulebook, to_toml
 from monitor.signing import SigningKey
@@ -65,23 +66,35 @@ class Service:
             stack.callback(self.store.close)
             notary = Notary(self.store, self.key) if self.key else None
             await stack.enter_async_context(attesting(notary))
-            door = listening(_door(engine, worker), self.host, self.port)
+            health = self._health(worker)
+            stack.push_async_callback(health.aclose)
+            door = listening(_door(engine, worker, health), self.host, self.port)
             address = await stack.enter_async_context(door)
             typer.echo(f"Reading {self.topics.traces} as {self.group}. Metrics: {address}/metrics")
             await worker.run(stop)
 
+    def _health(self, worker: Worker) -> Health:
+        return Health(
+            {
+                Part.MODEL: ModelProbe(self.classifier),
+                Part.STORE: store_probe(self.store),
+                Part.BROKER: worker.reach,
+            }
+        )
 
-def _door(engine: Engine, worker: Worker) -> web.Application:
+
+def _door(engine: Engine, worker: Worker, health: Health) -> web.Application:
     async def metrics(_request: web.Request) -> web.Response:
         body = engine.metrics.exposition() + worker.metrics.exposition()
         return web.Response(body=body, headers={"content-type": "text/plain; version=0.0.4"})
 
     async def alive(_request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
+        status, answer = liveness(await health.look(wait=False))
+        return web.json_response(answer, status=status)
 
     async def ready(_request: web.Request) -> web.Response:
-        status = 200 if all(worker.ready.values()) else 503
-        return web.json_response(worker.ready, status=status)
+        status, answer = readiness(await health.look())
+        return web.json_response(answer, status=status)
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)

@@ -18,6 +18,8 @@ from stream.kafka.topics import Topics
 Result = TypeVar("Result")
 #: Seconds that a poll waits for messages.
 POLL = 0.2
+#: Seconds that a turn may take at most, else the worker does not work.
+LONGEST_TURN = 30.0
 
 
 class WorkerError(MonitorError):
@@ -49,6 +51,8 @@ class Worker:
         self._paused = False
         self._turned = self._committed = engine.world.monotonic()
         self._partitions = 0
+        #: Why the last turn failed, or none has ended yet; "" after a good one.
+        self._trouble = "the worker has not joined its group yet"
         #: A consumer wants one thread at a time.
         self._thread = ThreadPoolExecutor(1, "consumer")
 
@@ -57,13 +61,21 @@ class Worker:
         """Whether the worker can do its work."""
         return {"store": not self._ledger.down, "partitions": self._partitions > 0}
 
+    async def reach(self) -> None:
+        """Raise TransportError unless the broker answers and the worker keeps reading."""
+        if self._trouble:
+            raise TransportError(self._trouble)
+        if self._engine.world.monotonic() - self._turned > LONGEST_TURN:
+            raise TransportError("the worker reads nothing")
+        await asyncio.to_thread(self._topics.look, self._transport)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`, then finish the traces that are complete.
 
         Raises WorkerError when everything is rejected, TransportError when it cannot start.
         """
         try:
-            await self._call(self._look)
+            await self._call(lambda: self._topics.look(self._transport))
             producer = await self._call(self._transport.producer)
             try:
                 await self._serve(producer, stop)
@@ -72,11 +84,6 @@ class Worker:
         finally:
             await self._ledger.aclose()
             self._thread.shutdown()
-
-    def _look(self) -> None:
-        if missing := set(self._topics.all) - set(self._transport.topics()):
-            names = ", ".join(sorted(missing))
-            raise TransportError(f"there is no {names}: run `subtext topics create`")
 
     async def _serve(self, producer: Producer, stop: asyncio.Event) -> None:
         docket = Docket(
@@ -109,8 +116,11 @@ class Worker:
             await self._commit(consumer, docket)
             await self._press(consumer, docket)
         except TransportError as error:
-            complain("broker_failed", reason=str(error))
+            self._trouble = str(error)
+            complain("broker_failed", reason=self._trouble)
             await asyncio.sleep(RETRY)
+        else:
+            self._trouble = ""
 
     async def _read(self, consumer: Consumer, docket: Docket) -> None:
         at_most = self._limits.messages_per_poll
