@@ -13,6 +13,7 @@ from kafka.errors import (
     FencedInstanceIdError,
     IllegalGenerationError,
     KafkaError,
+    MessageSizeTooLargeError,
     RebalanceInProgressError,
     TopicAlreadyExistsError,
     UnknownMemberIdError,
@@ -22,6 +23,7 @@ from stream.kafka.port import (
     Consumer,
     Headers,
     Message,
+    MessageRefused,
     Partition,
     Polled,
     Producer,
@@ -64,7 +66,9 @@ class Kafka:
     def follower(self, topics: Sequence[str], *, from_start: bool) -> Consumer:
         """See `port.Transport`."""
         start = "earliest" if from_start else "latest"
-        return _Consumer(self._settings, topics, group_id=None, auto_offset_reset=start)
+        follower = _Consumer(self._settings, (), group_id=None, auto_offset_reset=start)
+        follower.follow(topics, from_start=from_start)
+        return follower
 
     def producer(self) -> Producer:
         """See `port.Transport`."""
@@ -104,8 +108,13 @@ def _explained(settings: Settings) -> Iterator[None]:
     try:
         yield
     except (KafkaError, OSError, ValueError) as error:
-        name = type(error).__name__
-        raise TransportError(f"{settings.bootstrap}: {name}: {settings.advice(name)}") from error
+        raise _failure(settings, error) from error
+
+
+def _failure(settings: Settings, error: BaseException) -> TransportError:
+    name = type(error).__name__
+    kind = MessageRefused if isinstance(error, MessageSizeTooLargeError) else TransportError
+    return kind(f"{settings.bootstrap}: {name}: {settings.advice(name)}")
 
 
 class _Producer:
@@ -136,13 +145,8 @@ class _Producer:
             future.set_exception(error)
             return future
         sent.add_callback(lambda _metadata: _finish(future, None))
-        sent.add_errback(lambda error: _finish(future, self._refused(error)))
+        sent.add_errback(lambda error: _finish(future, _failure(self._settings, error)))
         return future
-
-    def _refused(self, error: BaseException) -> TransportError:
-        name = type(error).__name__
-        where = self._settings.bootstrap
-        return TransportError(f"{where}: {name}: {self._settings.advice(name)}")
 
     def close(self) -> None:
         with _explained(self._settings):
@@ -200,7 +204,20 @@ class _Consumer:
                 max_partition_fetch_bytes=settings.max_message_bytes + 1024 * 1024,
                 **options,
             )
-            self._consumer.subscribe(topics, listener=self._changes)
+            if topics:
+                self._consumer.subscribe(topics, listener=self._changes)
+
+    def follow(self, topics: Sequence[str], *, from_start: bool) -> None:
+        """Read all partitions; where reading begins is settled when this returns."""
+        with _explained(self._settings):
+            names = [(t, n) for t in topics for n in self._consumer.partitions_for_topic(t) or ()]
+            partitions = [TopicPartition(*name) for name in names]
+            self._consumer.assign(partitions)
+            found = self._consumer.beginning_offsets if from_start else self._consumer.end_offsets
+            for partition, offset in found(partitions).items():
+                self._consumer.seek(partition, offset)
+        if missing := set(topics) - {topic for topic, _ in names}:
+            raise TransportError(f"there is no topic {', '.join(sorted(missing))}")
 
     def poll(self, seconds: float, *, at_most: int) -> Polled:
         with _explained(self._settings):

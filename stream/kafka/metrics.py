@@ -7,6 +7,48 @@ from stream.kafka.messages import Reason
 _LATENCY = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 
+class GateMetrics:
+    """What a sidecar counts whose responses are judged elsewhere."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.waiting = Gauge(
+            "subtext_gate_waiting_messages",
+            "Messages that the broker has not taken yet and that are not on disk.",
+            registry=self._registry,
+        )
+        self.spooled = Gauge(
+            "subtext_gate_spooled_bytes",
+            "Bytes on disk that wait for the broker.",
+            registry=self._registry,
+        )
+        self.dropped = Counter(
+            "subtext_gate_dropped",
+            "Messages given up: no room on disk, or refused by the broker for good.",
+            registry=self._registry,
+        )
+        self.damaged = Counter(
+            "subtext_gate_damaged",
+            "Files on disk that could be read only in part.",
+            registry=self._registry,
+        )
+        self.late = Counter(
+            "subtext_gate_late",
+            "Responses whose verdict did not come in time.",
+            registry=self._registry,
+        )
+        self.lag = Histogram(
+            "subtext_gate_seconds",
+            "Time from the end of a response's text to its verdict from a worker.",
+            buckets=_LATENCY,
+            registry=self._registry,
+        )
+
+    def exposition(self) -> bytes:
+        """Everything in the text format of Prometheus."""
+        return generate_latest(self._registry)
+
+
 class WorkerMetrics:
     """No label holds text of a model or a sender."""
 

@@ -19,6 +19,10 @@ class TransportError(MonitorError):
     """The broker did not do what was asked; the message says what to check."""
 
 
+class MessageRefused(TransportError):  # noqa: N818 -- reads as a sentence where it is raised
+    """The broker will never take this message."""
+
+
 class Partition(NamedTuple):
     """One log of a topic."""
 
