@@ -1,12 +1,14 @@
 """What workers tell, brought to those who wait for it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Protocol, TypeVar
 
 from monitor.logs import complain
 from stream.kafka import messages
+from stream.kafka.beside import beside
 from stream.kafka.messages import ProgressMessage, Unreadable, VerdictMessage
 from stream.kafka.port import Consumer, Message, Transport, TransportError
 from stream.kafka.topics import Topics
@@ -41,6 +43,7 @@ class Answers:
         self._transport = transport
         self._topics = topics
         self._waiting: dict[bytes, Waiting] = {}
+        self._follower: Consumer | None = None
         #: A consumer wants one thread at a time.
         self._thread = ThreadPoolExecutor(1, "answers")
 
@@ -56,27 +59,31 @@ class Answers:
         """All who wait now."""
         return list(self._waiting.values())
 
-    async def run(self) -> None:
-        """Follow until cancelled."""
-        follower: Consumer | None = None
+    @asynccontextmanager
+    async def followed(self) -> AsyncIterator[None]:
+        """Follow during the block."""
         try:
-            while True:
-                try:
-                    follower = follower or await self._follow()
-                    await self._read(follower)
-                except TransportError as error:
-                    complain("broker_failed", reason=str(error))
-                    await asyncio.sleep(RETRY)
+            async with beside(self._run()):
+                yield
         finally:
-            if follower is not None:
-                self._thread.submit(follower.close)
+            if self._follower is not None:
+                self._thread.submit(self._follower.close)
             self._thread.shutdown(wait=False)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._read(self._follower or await self._follow())
+            except TransportError as error:
+                complain("broker_failed", reason=str(error))
+                await asyncio.sleep(RETRY)
 
     async def _follow(self) -> Consumer:
         topics = [self._topics.progress, self._topics.verdicts]
-        follower = await self._call(lambda: self._transport.follower(topics, from_start=False))
+        follow = self._transport.follower
+        self._follower = await self._call(lambda: follow(topics, from_start=False))
         self.ready.set()
-        return follower
+        return self._follower
 
     async def _read(self, follower: Consumer) -> None:
         polled = await self._call(lambda: follower.poll(POLL, at_most=1000))

@@ -7,16 +7,20 @@ delivered at least once, but for those that the counters name: no room on disk, 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future  # noqa: TC003 -- like every other import
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from monitor.logs import complain
+from stream.kafka.beside import beside
 from stream.kafka.metrics import GateMetrics
 from stream.kafka.port import MessageRefused, Producer, TransportError
 from stream.kafka.spool import Parcel, Spool
 
+Result = TypeVar("Result")
 #: Messages that are under way at once.
 BATCH = 500
 #: Seconds between attempts at a broker that is down.
@@ -44,6 +48,8 @@ class Courier:
         self._metrics = metrics
         self._on_down = on_down
         self._producer: Producer | None = None
+        #: What was begun on disk ends before the next is begun, even when nobody waits for it.
+        self._disk = ThreadPoolExecutor(1, "spool")
         self._queue: deque[Parcel] = deque()
         self._bytes = 0
         self._came = asyncio.Event()
@@ -75,18 +81,18 @@ class Courier:
             self._went.clear()
             await self._went.wait()
 
-    async def run(self) -> None:
-        """Work until cancelled; then keep on disk what is left."""
-        work = [asyncio.create_task(self._send()), asyncio.create_task(self._empty())]
-        try:
-            await asyncio.gather(*work)
-        finally:
-            for task in work:
-                task.cancel()
-            await asyncio.wait(work)
-            await asyncio.to_thread(self._end)
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Work during the block; at its end, what the broker does not take is left on disk."""
+        async with AsyncExitStack() as stack:
+            stack.callback(self._disk.shutdown)
+            stack.push_async_callback(self._on_disk, self._end)
+            await stack.enter_async_context(beside(self._send()))
+            await stack.enter_async_context(beside(self._empty()))
+            yield
+            await self._settle()
 
-    async def settle(self) -> None:
+    async def _settle(self) -> None:
         """Wait until nothing waits in memory, a moment at most."""
         try:
             async with asyncio.timeout(LAST_SECONDS):
@@ -118,7 +124,7 @@ class Courier:
         self._metrics.waiting.set(len(self._queue))
 
     async def _keep(self, parcels: Sequence[Parcel]) -> None:
-        dropped = await asyncio.to_thread(self._spool.append, parcels)
+        dropped = await self._on_disk(lambda: self._spool.append(parcels))
         self._metrics.dropped.inc(dropped)
         self._metrics.spooled.set(self._spool.size)
         if not self.down and not self._spool.empty:
@@ -137,7 +143,7 @@ class Courier:
 
     async def _oldest(self) -> Path | None:
         async with self._lock:
-            segment = await asyncio.to_thread(self._spool.oldest)
+            segment = await self._on_disk(self._spool.oldest)
             if segment is None:
                 self._down.clear()
                 complain("broker_back")
@@ -147,7 +153,7 @@ class Courier:
         """Deliver a segment, however long that takes."""
         parcels = self._spool.read(segment)
         before = self._spool.damaged
-        while batch := await asyncio.to_thread(lambda: list(islice(parcels, BATCH))):
+        while batch := await self._on_disk(lambda: list(islice(parcels, BATCH))):
             left: Sequence[Parcel] = batch
             while left := await self._deliver(left):  # noqa: ASYNC110 -- a broker sets no event
                 await asyncio.sleep(RETRY)
@@ -155,7 +161,7 @@ class Courier:
             complain("spool_damaged", segment=segment.name)
             self._metrics.damaged.inc()
         async with self._lock:
-            await asyncio.to_thread(self._spool.remove, segment)
+            await self._on_disk(lambda: self._spool.remove(segment))
         self._metrics.spooled.set(self._spool.size)
 
     # ---- to the broker
@@ -178,6 +184,9 @@ class Courier:
                 complain("publishing_failed", reason=str(outcome))
                 return parcels[number:]
         return ()
+
+    async def _on_disk(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work)
 
     def _end(self) -> None:
         self._metrics.dropped.inc(self._spool.append(self._queue))

@@ -1,7 +1,7 @@
 """The gate of `subtext serve --gate kafka`: responses are judged by workers, not here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,15 +70,9 @@ class Gate:
         """Judge by workers; `engine` records what they do not judge. Raises SpoolError."""
         spool = Spool(self.spool, limit=self.spool_bytes)
         judge = KafkaJudge(engine, self.transport, self.topics, spool)
-        work = [asyncio.create_task(work) for work in judge.work()]
-        try:
+        async with judge.courier.working(), judge.answers.followed():
             await judge.started()
             yield judge
-            await judge.courier.settle()
-        finally:
-            for task in work:
-                task.cancel()
-            await asyncio.wait(work)
 
 
 class KafkaJudge:
@@ -91,11 +85,11 @@ class KafkaJudge:
         self._engine = engine
         self._transport = transport
         self._topics = topics
-        self._answers = Answers(transport, topics)
+        self.answers = Answers(transport, topics)
         self._way = Way(
             engine=engine,
             courier=self.courier,
-            answers=self._answers,
+            answers=self.answers,
             topic=topics.traces,
             metrics=self.counts,
         )
@@ -139,19 +133,15 @@ class KafkaJudge:
         """Raise TransportError unless text gets to the broker and answers come back."""
         if self.courier.down:
             raise TransportError("the broker takes no messages")
-        if not self._answers.ready.is_set():
+        if not self.answers.ready.is_set():
             raise TransportError("answers are not followed yet")
         await asyncio.to_thread(self._topics.look, self._transport)
-
-    def work(self) -> tuple[Coroutine[None, None, None], ...]:
-        """What must run meanwhile."""
-        return self.courier.run(), self._answers.run()
 
     async def started(self) -> None:
         """Wait until answers are followed, but not for ever: the policy says what happens then."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._answers.ready.wait(), START_SECONDS)
+            await asyncio.wait_for(self.answers.ready.wait(), START_SECONDS)
 
     def _lose(self) -> None:
-        for waiting in self._answers.everybody():
+        for waiting in self.answers.everybody():
             waiting.lose("the broker does not answer")

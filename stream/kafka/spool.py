@@ -12,11 +12,13 @@ import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from monitor.errors import MonitorError
+from monitor.logs import complain
 from stream.kafka.port import Headers
 
 _HEAD = struct.Struct(">II")
@@ -68,8 +70,7 @@ class Spool:
         self.damaged = 0
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = (folder / "lock").open("wb")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock: int | None = _locked(folder / "lock")
         except OSError as error:
             why = "another process uses it" if isinstance(error, BlockingIOError) else error
             raise SpoolError(f"{folder}: {why}") from error
@@ -84,17 +85,22 @@ class Spool:
         return not self._segments
 
     def append(self, parcels: Iterable[Parcel]) -> int:
-        """Keep messages, durably; returns how many there was no room for."""
+        """Keep messages, durably; returns how many could not be kept."""
         records = [_record(parcel.pack()) for parcel in parcels]
         kept = 0
-        for record in records:
-            if self.size + len(record) > self._limit:
-                break
-            self._current().write(record)
-            self.size += len(record)
-            self._written += len(record)
-            kept += 1
-        self._sync()
+        try:
+            for record in records:
+                if self.size + len(record) > self._limit:
+                    break
+                self._current().write(record)
+                self.size += len(record)
+                self._written += len(record)
+                kept += 1
+            self._sync()
+        except OSError as error:
+            complain("spool_failed", error=type(error).__name__)
+            self._give_segment_up()
+            kept = 0  # some of them may be on disk all the same
         return len(records) - kept
 
     def oldest(self) -> Path | None:
@@ -121,9 +127,11 @@ class Spool:
         segment.unlink()
 
     def close(self) -> None:
-        """Leave the folder to another process."""
+        """Leave the folder to another process. Harmless when that was done."""
         self._end_segment()
-        self._lock.close()
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lock = None
 
     def _current(self) -> BinaryIO:
         if self._written >= SEGMENT_BYTES:
@@ -142,10 +150,29 @@ class Spool:
             self._file.close()
         self._file, self._written = None, 0
 
+    def _give_segment_up(self) -> None:
+        """Add nothing to the segment: its end may be half a record."""
+        file, self._file, self._written = self._file, None, 0
+        if file is not None:
+            with suppress(OSError):
+                file.close()
+        self.size = sum(path.stat().st_size for path in self._segments)
+
     def _sync(self) -> None:
         if self._file is not None:
             self._file.flush()
             os.fsync(self._file.fileno())
+
+
+def _locked(path: Path) -> int:
+    """Open a file that only one process has open like this."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _record(payload: bytes) -> bytes:

@@ -63,7 +63,7 @@ def test_traces_go_in_and_verdicts_come_out(kafka_server, tmp_path):
     file.write_text("".join(json.dumps(t) + "\n" for t in TRACES) + "{}\n", encoding="utf-8")
     created = subtext("topics", "create", "--partitions", "2", **environment)
     assert created.returncode == 0, created.stderr
-    assert created.stdout.count(": created") == 3
+    assert created.stdout.count(": created") == 4
     database = f"sqlite:///{tmp_path / 'audit.db'}"
     with subprocess.Popen(
         [*SUBTEXT, "worker", "--database", database, "--port", "0"],
