@@ -52,6 +52,8 @@ async def working(broker: Memory, store: object, **options: object) -> AsyncIter
     stop = asyncio.Event()
     task = asyncio.create_task(worker.run(stop))
     try:
+        while not worker.ready["partitions"]:  # noqa: ASYNC110 -- it sets no event
+            await asyncio.sleep(0.01)
         yield worker
     finally:
         stop.set()
