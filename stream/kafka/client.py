@@ -70,6 +70,41 @@ class Kafka:
         follower.follow(topics, from_start=from_start)
         return follower
 
+    def kept(self, topic: str) -> Mapping[Partition, range]:
+        """See `port.Transport`."""
+        with self._asking(topic) as (consumer, partitions):
+            first = consumer.beginning_offsets(partitions)
+            end = consumer.end_offsets(partitions)
+            return {Partition(*p): range(first[p], end[p]) for p in sorted(partitions)}
+
+    def offsets_at(self, topic: str, seconds: float) -> Mapping[Partition, int]:
+        """See `port.Transport`."""
+        with self._asking(topic) as (consumer, partitions):
+            moment = round(seconds * 1000)
+            found = consumer.offsets_for_times(dict.fromkeys(partitions, moment))
+            end = consumer.end_offsets(partitions)
+            return {
+                Partition(*p): end[p] if (at := found.get(p)) is None else at.offset
+                for p in sorted(partitions)
+            }
+
+    def reader(self, partition: Partition, offset: int) -> Consumer:
+        """See `port.Transport`."""
+        reader = _Consumer(self._settings, (), group_id=None, auto_offset_reset="earliest")
+        reader.go(partition, offset)
+        return reader
+
+    @contextmanager
+    def _asking(self, topic: str) -> Iterator[tuple[Any, list[Any]]]:
+        """A client that reads nothing, and the partitions of a topic."""
+        with _explained(self._settings):
+            consumer = KafkaConsumer(**self._settings.connection(), metrics_enabled=False)
+            try:
+                numbers = consumer.partitions_for_topic(topic) or ()
+                yield consumer, [TopicPartition(topic, number) for number in numbers]
+            finally:
+                consumer.close(autocommit=False)
+
     def producer(self) -> Producer:
         """See `port.Transport`."""
         return _Producer(self._settings)
@@ -218,6 +253,12 @@ class _Consumer:
                 self._consumer.seek(partition, offset)
         if missing := set(topics) - {topic for topic, _ in names}:
             raise TransportError(f"there is no topic {', '.join(sorted(missing))}")
+
+    def go(self, partition: Partition, offset: int) -> None:
+        """Read one partition from an offset."""
+        with _explained(self._settings):
+            self._consumer.assign([TopicPartition(*partition)])
+            self._consumer.seek(TopicPartition(*partition), offset)
 
     def poll(self, seconds: float, *, at_most: int) -> Polled:
         with _explained(self._settings):

@@ -101,6 +101,29 @@ class Memory:
             group.committed = {p: len(self._core.logs[p]) for p in there}
         return self._joined(topics, group, "")
 
+    def kept(self, topic: str) -> Mapping[Partition, range]:
+        """See `port.Transport`."""
+        with self._core.asked():
+            there = self._core.partitions([topic])
+            return {p: range(len(self._core.logs[p])) for p in there}
+
+    def offsets_at(self, topic: str, seconds: float) -> Mapping[Partition, int]:
+        """See `port.Transport`."""
+        with self._core.asked():
+            logs = {p: self._core.logs[p] for p in self._core.partitions([topic])}
+            return {
+                p: next((m.offset for m in log if m.timestamp >= seconds), len(log))
+                for p, log in logs.items()
+            }
+
+    def reader(self, partition: Partition, offset: int) -> Consumer:
+        """See `port.Transport`."""
+        with self._core.asked():
+            group = _Group(committed={partition: offset})
+            consumer = _Consumer(self._core, [partition], group, "")
+            consumer.join()
+            return consumer
+
     def producer(self) -> Producer:
         """See `port.Transport`."""
         return _Producer(self._core)

@@ -125,6 +125,18 @@ class Transport(Protocol):
         """A reader of everything, for itself alone; its commits do nothing."""
         ...
 
+    def kept(self, topic: str) -> Mapping[Partition, range]:
+        """The offsets of the messages that are there now."""
+        ...
+
+    def offsets_at(self, topic: str, seconds: float) -> Mapping[Partition, int]:
+        """The offset of the first message of each partition from that time on (since 1970)."""
+        ...
+
+    def reader(self, partition: Partition, offset: int) -> Consumer:
+        """A reader of one partition, for itself alone; its commits do nothing."""
+        ...
+
     def producer(self) -> Producer:
         """A sender."""
         ...

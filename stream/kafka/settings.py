@@ -1,5 +1,6 @@
 """How to reach a Kafka cluster: address, encryption, credentials."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,24 @@ class Settings:
             raise ValueError("PLAIN sends the password as it is: use TLS, or SCRAM-SHA-512")
         if bool(self.cert_file) != bool(self.key_file):
             raise ValueError("a certificate needs its key, and a key its certificate")
+
+    @classmethod
+    def from_environment(cls, bootstrap: str, environment: Mapping[str, str]) -> "Settings":
+        """What the SUBTEXT_KAFKA_* variables say, where no option of a command does."""
+
+        def path(name: str) -> Path | None:
+            return Path(found) if (found := environment.get(f"SUBTEXT_KAFKA_{name}")) else None
+
+        return cls(
+            bootstrap=bootstrap,
+            tls=environment.get("SUBTEXT_KAFKA_TLS", "").lower() in ("1", "true", "yes", "on"),
+            ca_file=path("CA"),
+            cert_file=path("CERT"),
+            key_file=path("CERT_KEY"),
+            sasl_mechanism=environment.get("SUBTEXT_KAFKA_SASL", ""),
+            username=environment.get("SUBTEXT_KAFKA_USER", ""),
+            password=environment.get("SUBTEXT_KAFKA_PASSWORD", ""),
+        )
 
     @property
     def protocol(self) -> str:

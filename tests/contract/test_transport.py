@@ -189,6 +189,31 @@ def test_a_follower_reads_everything_or_only_what_is_new(transport, topic, closi
     assert [m.value for m in read(new, 1)[0]] == [b"new"]
 
 
+def test_what_is_kept_is_found_by_offset_and_by_time(transport, topic, closing):
+    assert transport.kept(topic) == {Partition(topic, n): range(0) for n in range(3)}
+    assert transport.kept("nothing-" + topic) == {}
+    send(transport, topic, PAIRS)
+    kept = transport.kept(topic)
+    assert sum(map(len, kept.values())) == 50
+    messages, _, _ = read(closing(transport.follower([topic], from_start=True)), 50)
+    latest = max(m.timestamp for m in messages)
+    assert transport.offsets_at(topic, 0) == dict.fromkeys(kept, 0)
+    assert transport.offsets_at(topic, latest + 60) == {p: s.stop for p, s in kept.items()}
+    found = transport.offsets_at(topic, latest)
+    for partition, span in kept.items():
+        later = [m.offset for m in messages if m.partition == partition and m.timestamp >= latest]
+        assert found[partition] == min(later, default=span.stop)
+
+
+def test_a_reader_reads_one_partition_from_an_offset(transport, topic, closing):
+    send(transport, topic, PAIRS)
+    partition, span = max(transport.kept(topic).items(), key=lambda item: len(item[1]))
+    reader = closing(transport.reader(partition, 2))
+    messages, _, _ = read(reader, len(span) - 2)
+    assert [(m.partition, m.offset) for m in messages] == [(partition, n) for n in span[2:]]
+    assert reader.lag() == {partition: 0}
+
+
 def test_creating_a_topic_twice_is_harmless(transport, topic):
     assert transport.create([Topic(name=topic, partitions=3, settings={})]) == ()
     assert topic in transport.topics()
