@@ -13,7 +13,7 @@ from dashboard.app import create_app
 from monitor.health import Health
 from monitor.metrics import Metrics
 from monitor.types import Decision, Mode
-from stream.kafka.metrics import WorkerMetrics
+from stream.kafka.metrics import GateMetrics, WorkerMetrics
 from stream.replay import events, reply
 from tests.support import fake, policy, rulebook
 
@@ -40,7 +40,8 @@ def samples(metrics: Metrics) -> dict[str, float]:
 
 
 def test_every_metric_is_documented_with_its_kind_and_labels():
-    text = (watching().exposition() + WorkerMetrics().exposition()).decode()
+    every = (watching(), WorkerMetrics(), GateMetrics())
+    text = b"".join(metrics.exposition() for metrics in every).decode()
     kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
     kinds = {n: k for n, k in kinds.items() if not n.endswith("_created")}
     told = re.findall(r"^\| `(\w+)(?:\{([\w,]+)\})?` \| (\w+) \|", DOCUMENT, re.MULTILINE)

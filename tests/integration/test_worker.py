@@ -7,17 +7,19 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from classifiers.fake import FakeClassifier
 from monitor.dialects import trace_to_json
 from monitor.store import Query, Store, StoreUnavailable
-from monitor.types import Channel, Decision, Part, Trace
+from monitor.types import Channel, Decision, Disclosure, Part, Trace
 from stream.kafka import messages
 from stream.kafka.docket import Limits
 from stream.kafka.ledger import Ledger
 from stream.kafka.memory import Memory
+from stream.kafka.port import TransportError
 from stream.kafka.table import Patience
 from stream.kafka.topics import Topics
 from stream.kafka.worker import Worker, WorkerError
-from tests.support import engine, fake
+from tests.support import MARKERS, engine, fake
 
 TOPICS = Topics()
 PAD = "Some ordinary words that make up a sentence of usual length. " * 5
@@ -207,6 +209,51 @@ async def test_a_trace_that_falls_silent_ends_unjudged(bench):
     (row,) = bench.rows()
     assert row.decision is Decision.BLOCK
     assert "deadline" in row.unscored
+    assert bench.store.verdict(row.verdict_id).trace.thinking == PAD[:40]
+
+
+async def test_what_a_sender_knows_of_the_end_is_in_the_record_of_a_trace_in_pieces(bench):
+    trace = a_trace("cut", problem="it broke off", disclosure=Disclosure(redacted=True))
+    bench.send(*messages.pieces(trace, cut(trace)))
+    async with bench.working():
+        await until(lambda: bench.left() == 0)
+    (row,) = bench.rows()
+    assert row.unscored == "it broke off"
+    assert bench.verdicts()[0].verdict["coverage_gaps"] == ["sealed_thinking"]
+
+
+async def test_a_worker_is_ready_while_the_broker_answers_and_it_reads(bench):
+    async with bench.working() as worker:
+        await until(lambda: worker.ready["partitions"])
+        await until_reached(worker)
+        bench.broker.down = True
+        with pytest.raises(TransportError):
+            await worker.reach()
+        bench.broker.down = False
+        await until_reached(worker)
+
+
+async def until_reached(worker):
+    """Wait for it; the test's own time-out ends what never comes."""
+    while True:
+        try:
+            return await worker.reach()
+        except TransportError:
+            await asyncio.sleep(0.01)
+
+
+async def test_progress_is_told_only_of_traces_that_somebody_waits_for(bench):
+    whole = messages.whole(a_trace("awaited", thinking=PAD + "PLOT"))
+    bench.send(whole.model_copy(update={"verdict_id": "v-mine", "request_id": "r-1"}))
+    bench.send(messages.whole(a_trace("other")))
+    async with bench.working():
+        await until(lambda: bench.left() == 0)
+    told = [messages.read_progress(m) for m in bench.read(TOPICS.progress)]
+    assert {t.trace_id for t in told} <= {"awaited"}
+    assert {r.trace_id: r.verdict_id == "v-mine" for r in bench.rows()} == {
+        "r-1": True,
+        "other": False,
+    }
 
 
 async def test_text_that_is_missing_is_never_judged_as_if_it_were_whole(bench):
@@ -332,12 +379,26 @@ async def test_a_broker_that_goes_away_is_waited_for(bench):
     assert {v.trace_id for v in bench.verdicts()} == {"before", "after"}
 
 
+class Held(FakeClassifier):
+    """Scores nothing until it may."""
+
+    def __init__(self):
+        super().__init__(MARKERS, i_know_this_is_fake=True)
+        self.go = asyncio.Event()
+
+    async def encode(self, texts):
+        await self.go.wait()
+        return await super().encode(texts)
+
+
 async def test_a_worker_reads_no_more_while_too_much_waits(bench):
     traces = [a_trace(f"t{n}", thinking=PAD * 20) for n in range(40)]
     limits = Limits(commit_seconds=0, waiting=10_000, messages_per_poll=4)
     bench.send(*map(messages.whole, traces))
-    async with bench.working(limits, classifier=fake(delay=0.005)) as worker:
+    slow = Held()
+    async with bench.working(limits, classifier=slow) as worker:
         await until(lambda: worker.metrics.paused._value.get() == 1)
+        slow.go.set()
         await until(lambda: bench.left() == 0)
         await until(lambda: worker.metrics.paused._value.get() == 0)
     assert bench.store.summary().total == 40
