@@ -3,7 +3,7 @@ PYTHON ?= python3
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench proxies lock chromium postgres train-tiny clean
+.PHONY: help run test lint bench proxies lock chromium postgres kafka kafka-install chaos train-tiny clean
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,7 +28,7 @@ help: ## Show this
 run: .venv/serve.stamp ## Start the demo: sidecar, engine, audit store and dashboard in one process
 	.venv/bin/subtext serve --demo
 
-test: .venv/dev.stamp chromium postgres ## Lint, check types and imports, run every test
+test: .venv/dev.stamp chromium postgres kafka-install ## Lint, check types and imports, run every test
 	$(MAKE) --no-print-directory lint
 	.venv/bin/python -m pytest
 
@@ -41,6 +41,9 @@ lint: .venv/dev.stamp ## Style, types, import contracts
 bench: .venv/dev.stamp ## Measure the engine and the sidecar; prints the tables of the README
 	.venv/bin/python -m tests.bench
 
+chaos: .venv/dev.stamp kafka-install ## Kill and freeze Kafka workers and their broker, ten times five minutes
+	.venv/bin/python -m tests.chaos --rounds 10 --seconds 300
+
 proxies: ## Install what the benchmark compares with: nginx (needs root or sudo), LiteLLM
 	@scripts/proxies
 
@@ -52,6 +55,12 @@ chromium: ## Install the browser of the tests (Debian, needs root or sudo)
 
 postgres: ## Install the PostgreSQL of the tests (Debian, needs root or sudo)
 	@scripts/postgres install
+
+kafka-install: ## Install the Kafka of the tests (Java from Debian: needs root or sudo)
+	@scripts/kafka install
+
+kafka: kafka-install ## Run an Apache Kafka of your own on loopback until Ctrl-D
+	@scripts/kafka run
 
 lock: .venv/serve.stamp ## Resolve the dependencies anew
 	.venv/bin/python -m pip install --quiet uv

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TypeAlias
@@ -11,6 +11,7 @@ from classifiers.errors import ClassifierError
 from classifiers.port import Classifier, Role
 from monitor.clock import Surroundings
 from monitor.gaps import gaps
+from monitor.judging import NOTHING_DISCLOSED, Live, judged
 from monitor.logs import complain
 from monitor.metrics import Metrics
 from monitor.policy import Policy, decide
@@ -33,25 +34,10 @@ from monitor.types import (
 BATCH_STEPS, MAX_WAITING_STEPS = 32, 256
 #: Stored traces that are judged at the same time: enough to fill batches.
 STORED_AT_ONCE = 16
-#: Code points of a stored trace that are fed at a time.
-SLICE = 65_536
-
-#: What is known of a response whose end nobody described.
-_NOTHING = Disclosure()
 #: Looked up once: it reads a file.
 _VERSION = version("subtext")
 
 Recorder: TypeAlias = Callable[[Verdict, Trace], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Live:
-    """Somebody waits behind the text of this session."""
-
-    #: Known before the verdict, so that response headers can name it.
-    verdict_id: str
-    #: Called whenever more text was judged or judging failed.
-    on_progress: Callable[[], None]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,14 +63,20 @@ class Engine:
         )
 
     def open(
-        self, origin: Trace, *, live: Live | None = None, policy: Policy | None = None
+        self,
+        origin: Trace,
+        *,
+        live: Live | None = None,
+        policy: Policy | None = None,
+        verdict_id: str = "",
     ) -> "Session":
         """Begin to judge a response; `origin` says whose it is and what was asked, without parts.
 
-        Without `live` nobody waits behind the text, so the policy's deadline does not apply.
+        Without `live` nobody waits behind the text, so the policy's deadline does not apply, and
+        the verdict gets `verdict_id`, or a fresh one.
         `policy` is what was resolved for the response already, where it was.
         """
-        return Session(self, origin, live, policy or self.policy.resolve(origin))
+        return Session(self, origin, live, policy or self.policy.resolve(origin), verdict_id)
 
     async def refuse(self, verdict_id: str, problem: str) -> Verdict:
         """Record a BLOCK, whatever the policy says of failures: something was refused unread."""
@@ -95,36 +87,25 @@ class Engine:
     async def judge(self, trace: Trace) -> Verdict:
         """Judge and record a complete trace, in its turn: the same session, fed at once."""
         async with self._stored:
-            return await self._judge(trace)
-
-    async def _judge(self, trace: Trace) -> Verdict:
-        session = self.open(replace(trace, parts=()))
-        try:
-            for delta in _slices(trace):
-                await session.feed(delta)
-            return await session.finish(problem=trace.problem, disclosure=trace.disclosure)
-        finally:
-            session.abandon()
-
-
-def _slices(trace: Trace) -> Iterator[Delta]:
-    """The trace's text in pieces, so that the steps of a huge one are not all made at once."""
-    for part in trace.parts:
-        for start in range(0, len(part.text), SLICE):
-            text = part.text[start : start + SLICE]
-            yield Delta(choice=trace.choice, channel=part.channel, text=text)
+            return await judged(self.open(replace(trace, parts=())), trace)
 
 
 class Session:
     """One choice of one response under judgement."""
 
-    def __init__(self, engine: Engine, origin: Trace, live: Live | None, policy: Policy) -> None:
-        self.verdict_id = live.verdict_id if live else engine.world.new_id()
+    def __init__(
+        self, engine: Engine, origin: Trace, live: Live | None, policy: Policy, verdict_id: str = ""
+    ) -> None:
+        self.verdict_id = live.verdict_id if live else verdict_id or engine.world.new_id()
         #: Code points that are judged, in the order in which they were fed.
         self.judged = 0
+        #: Code points of the steps that are complete.
+        self._due = 0
         self._engine = engine
         self._origin = origin
         self._live = live
+        #: Whether the policy's deadline holds.
+        self._timed = live is not None and live.timed
         self._policy = policy
         self._stepper = Stepper()
         self._tally = Tally(policy)
@@ -154,13 +135,19 @@ class Session:
             self._changed.clear()
             await self._changed.wait()
 
+    async def settled(self) -> None:
+        """Wait until every complete step is judged, or judging failed."""
+        while self.judged < self._due and self.failure is None and not self._task.done():
+            self._changed.clear()
+            await self._changed.wait()
+
     async def finish(  # noqa: PLR0913 -- keyword-only: how a response may end
         self,
         *,
         problem: str | None = None,
         cut: bool = False,
         opened: bool = False,
-        disclosure: Disclosure = _NOTHING,
+        disclosure: Disclosure = NOTHING_DISCLOSED,
         early_stop: EarlyStop | None = None,
         refused: bool = False,
     ) -> Verdict:
@@ -188,6 +175,12 @@ class Session:
         trace = replace(self._origin, parts=parts, problem=problem, disclosure=disclosure)
         return await self._record(replace(self._verdict(trace), early_stop=early_stop), trace)
 
+    def fail(self, reason: str) -> None:
+        """Judge nothing more: the response counts as not judged, because of `reason`."""
+        self._tally.fail(reason)
+        self._waiting.clear()
+        self._task.cancel()
+
     def abandon(self) -> None:
         """Stop scoring; nothing is recorded. Harmless after `finish`."""
         self._task.cancel()
@@ -196,6 +189,7 @@ class Session:
         now = self._engine.world.monotonic()
         if steps and not self._task.done():
             self._waiting.extend((now, step) for step in steps)
+            self._due += sum(step.end - step.start for step in steps)
             self._changed.set()
 
     async def _run(self) -> None:
@@ -241,7 +235,7 @@ class Session:
 
     def _patience(self, since: float) -> float | None:
         """Seconds left until the oldest step of a batch has waited for too long."""
-        if not self._live:
+        if not self._timed:
             return None
         waited = self._engine.world.monotonic() - since
         return max(0.0, self._policy.deadline_seconds - waited)
@@ -284,7 +278,7 @@ class Session:
         A write that outlasts the deadline may still reach the store; the client is told otherwise.
         """
         try:
-            async with asyncio.timeout(self._policy.deadline_seconds if self._live else None):
+            async with asyncio.timeout(self._policy.deadline_seconds if self._timed else None):
                 await self._engine.record(verdict, trace)
         except Exception as error:  # noqa: BLE001 -- an unrecorded verdict must never pass for one
             name = type(error).__name__

@@ -25,6 +25,8 @@ class Part(StrEnum):
     MODEL = "model"
     #: The audit store can be written.
     STORE = "store"
+    #: The brokers of Kafka answer, and this process reads and writes its topics.
+    BROKER = "broker"
 
 
 class Condition(StrEnum):

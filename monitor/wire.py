@@ -1,10 +1,25 @@
 """The public JSON of a verdict: one place for the command line, the API, the sidecar, the store."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from classifiers.port import Check
-from monitor.types import Assessment, Status, StepScores, Verdict
+from classifiers.port import Check, Thresholds
+from monitor.types import (
+    Assessment,
+    Channel,
+    Decision,
+    EarlyStop,
+    Evidence,
+    Gap,
+    Mode,
+    Status,
+    Step,
+    StepScores,
+    Usage,
+    Verdict,
+    Versions,
+)
 
 #: What a caller should do, in words, by decision name.
 RECOMMENDATION = {
@@ -87,3 +102,62 @@ def _step_json(scored: StepScores) -> dict[str, Any]:
 
 def _rounded(probability: float | None) -> float | None:
     return None if probability is None else round(probability, 4)
+
+
+def verdict_from_json(document: Mapping[str, Any]) -> Verdict:
+    """The verdict that `verdict_json` wrote: probabilities rounded, steps without their text.
+
+    Raises KeyError, TypeError or ValueError when it wrote nothing like this.
+    """
+    checks, stop = document["checks"], document["early_stop"]
+    return Verdict(
+        verdict_id=document["verdict_id"],
+        trace_id=document["trace_id"],
+        decision=Decision[document["decision"].upper()],
+        mode=Mode(document["mode"]),
+        assessments=tuple(_assessment(check, document) for check in Check),
+        steps=tuple(_step(at, found) for at, found in enumerate(document["steps"])),
+        versions=Versions(**document["versions"]),
+        created_at=document["created_at"],
+        timings_ms=document["timings_ms"],
+        failed_open=document["failed_open"],
+        policy_rule=document["policy_rule"] or "",
+        thresholds={c: t for c in Check if (t := _thresholds(checks[c.value])) is not None},
+        gaps=tuple(Gap(name) for name in document["coverage_gaps"]),
+        usage=Usage(**document["usage"]),
+        early_stop=None if stop is None else EarlyStop(**stop),
+    )
+
+
+def _assessment(check: Check, document: Mapping[str, Any]) -> Assessment:
+    found = document["checks"][check.value]
+    status, reason = Status(found["status"]), found["reason"]
+    return Assessment(
+        check=check,
+        status=status,
+        probability=found["probability"],
+        reason=reason,
+        absent=status is Status.UNSCORED and reason != document["unscored"],
+        evidence=tuple(
+            Evidence(
+                channel=Channel(e["channel"]),
+                start=e["start"],
+                end=e["end"],
+                probability=e["probability"],
+            )
+            for e in document["evidence"]
+            if e["check"] == check.value
+        ),
+    )
+
+
+def _step(index: int, found: Mapping[str, Any]) -> StepScores:
+    channel = Channel(found["channel"])
+    step = Step(index=index, channel=channel, start=found["start"], end=found["end"], text="")
+    return StepScores(step=step, scores={c: found[c.value] for c in Check if c.value in found})
+
+
+def _thresholds(found: Mapping[str, Any]) -> Thresholds | None:
+    if found["flags_from"] is None:
+        return None
+    return Thresholds(flag=found["flags_from"], block=found["blocks_from"])

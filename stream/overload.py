@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from monitor.engine import Engine
+from monitor.judging import Judge
 
 #: Seconds whose refusals share a verdict: overload must not turn into a flood of records.
 WINDOW = 1.0
@@ -12,8 +12,8 @@ WINDOW = 1.0
 class Refusals:
     """Counts refused requests, and records one UNSCORED verdict for all of a window."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
         self._count = 0
         self._verdict_id = ""
         self._ending = asyncio.Event()
@@ -21,9 +21,9 @@ class Refusals:
 
     def add(self) -> str:
         """Count a refused request; returns the id of the verdict that will tell of it."""
-        self._engine.metrics.overloaded.inc()
+        self._judge.metrics.overloaded.inc()
         if self._count == 0:
-            self._verdict_id = self._engine.world.new_id()
+            self._verdict_id = self._judge.world.new_id()
         self._count += 1
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
@@ -42,6 +42,6 @@ class Refusals:
                     await self._ending.wait()
             count, self._count = self._count, 0
             requests = "1 request was" if count == 1 else f"{count} requests were"
-            await self._engine.refuse(
+            await self._judge.refuse(
                 self._verdict_id, f"overload: {requests} refused before the server was asked"
             )

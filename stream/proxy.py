@@ -15,8 +15,8 @@ from yarl import URL
 
 from monitor.budget import Budget, OverBudget, Share
 from monitor.dialects import Dialect, Reader, Request
-from monitor.engine import Engine
 from monitor.health import Health, liveness, readiness
+from monitor.judging import Judge
 from monitor.types import Mode, Trace
 from stream import headers
 from stream.admission import Limits, RefusedRequest, body_of, examine
@@ -60,7 +60,7 @@ class Settings:
     starts_in_thinking: bool = False
 
 
-_ENGINE = web.AppKey("engine", Engine)
+_JUDGE: web.AppKey[Judge] = web.AppKey("judge")
 _SETTINGS = web.AppKey("settings", Settings)
 _CLIENT = web.AppKey("client", aiohttp.ClientSession)
 _SLOTS = web.AppKey("slots", Slots)
@@ -75,7 +75,7 @@ DRAIN_SECONDS = 5.0
 
 
 def create_app(
-    engine: Engine,
+    judge: Judge,
     settings: Settings,
     *,
     health: Health | None = None,
@@ -87,10 +87,10 @@ def create_app(
     upstream, whose own health paths stay what they are.
     """
     app = web.Application(client_max_size=settings.max_request_bytes)
-    app[_ENGINE], app[_SETTINGS], app[_SLOTS] = engine, settings, Slots()
+    app[_JUDGE], app[_SETTINGS], app[_SLOTS] = judge, settings, Slots()
     app[_CONVERSATIONS] = Conversations()
     app[_LIMITS] = Limits(body=settings.max_request_bytes, seconds=settings.client_timeout)
-    app[_BUDGET], app[_REFUSALS] = Budget(settings.max_held_bytes), Refusals(engine)
+    app[_BUDGET], app[_REFUSALS] = Budget(settings.max_held_bytes), Refusals(judge)
     app.cleanup_ctx.append(_client)
     app.on_shutdown.append(_drain)
     app[_HEALTH], app[_TRACER] = health or Health({}), tracer or NoTracer()
@@ -197,7 +197,7 @@ async def _judged(request: web.Request, dialect: Dialect, body: bytes) -> web.St
         raise
     reader = _reader(request, reply, dialect)
     relay = Relay(
-        request.app[_ENGINE],
+        request.app[_JUDGE],
         origin,
         reader,
         streaming=_streams(reply),
@@ -338,9 +338,9 @@ async def _unreachable(
 ) -> web.Response:
     """Answer for an upstream that did not, and record that nothing could be judged."""
     problem = f"the upstream could not be reached: {type(error).__name__}"
-    request.app[_ENGINE].metrics.unreachable.inc()
+    request.app[_JUDGE].metrics.unreachable.inc()
     room, reader = Share(request.app[_BUDGET]), dialect.reader(streaming=False)
-    relay = Relay(request.app[_ENGINE], origin, reader, streaming=False, room=room)
+    relay = Relay(request.app[_JUDGE], origin, reader, streaming=False, room=room)
     try:
         await relay.run(_broken(problem))
     finally:
@@ -402,7 +402,7 @@ async def _forward(
 
 
 def _origin(request: web.Request, asked: Request) -> Trace:
-    engine, settings = request.app[_ENGINE], request.app[_SETTINGS]
+    judge, settings = request.app[_JUDGE], request.app[_SETTINGS]
     tenant = headers.label(request.headers, settings.tenant_header) or settings.tenant
     named = headers.label(request.headers, settings.conversation_header)
     conversation = named or asked.conversation_id
@@ -410,7 +410,7 @@ def _origin(request: web.Request, asked: Request) -> Trace:
         known = request.app[_CONVERSATIONS]
         conversation = known.continued(tenant, asked.previous_response_id)
     return Trace(
-        trace_id=_request_id(request) or engine.world.new_id(),
+        trace_id=_request_id(request) or judge.world.new_id(),
         parts=(),
         prompt=asked.prompt,
         model=asked.model,

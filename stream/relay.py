@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from monitor.budget import OverBudget, Share
 from monitor.dialects import Reader, Refusal
-from monitor.engine import Engine, Live, Session
 from monitor.gate import Event, Gate, Outcome, State
+from monitor.judging import Judge, Judging, Live
 from monitor.logs import complain
 from monitor.types import Decision, Delta, Disclosure, EarlyStop, Frame, Gap, Mode, Trace, Verdict
 from monitor.wire import response_json
@@ -55,7 +55,7 @@ class Relay:
 
     def __init__(  # noqa: PLR0913 -- keyword-only: what a response is made of
         self,
-        engine: Engine,
+        judge: Judge,
         origin: Trace,
         reader: Reader,
         *,
@@ -65,17 +65,17 @@ class Relay:
     ) -> None:
         """`max_tokens` is what the request allows all choices together, if it says."""
         #: What holds for this response from its beginning to its end.
-        self.policy = engine.policy.resolve(origin)
+        self.policy = judge.policy.resolve(origin)
         #: Known from the start; names the verdict of the first choice.
-        self.verdict_id = engine.world.new_id()
+        self.verdict_id = judge.world.new_id()
         self.conclusion: Conclusion | None = None
-        self._engine = engine
+        self._judge = judge
         self._origin = origin
         self._reader = reader
         whole = self.policy.mode is Mode.HOLD and not streaming
         self._gate = Gate(Mode.BUFFER if whole else self.policy.mode)
         self._streaming, self._max_tokens = streaming, max_tokens
-        self._sessions: dict[int, Session] = {}
+        self._sessions: dict[int, Judging] = {}
         self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._problem: str | None = None
         self._refused = False
@@ -105,7 +105,7 @@ class Relay:
     async def run(self, chunks: AsyncIterator[bytes]) -> Conclusion:
         """Read `chunks` to their end, a refusal or a break; record the verdicts; end the output."""
         self._pull = asyncio.create_task(self._read(chunks))
-        self._engine.metrics.responses.inc()
+        self._judge.metrics.responses.inc()
         try:
             await asyncio.wait([self._pull])
             self._note_crash(self._pull)
@@ -121,8 +121,8 @@ class Relay:
             for session in self._sessions.values():
                 session.abandon()
             self._outbox.put_nowait(None)
-            self._engine.metrics.responses.dec()
-            self._engine.metrics.held_bytes.dec(self._held)
+            self._judge.metrics.responses.dec()
+            self._judge.metrics.held_bytes.dec(self._held)
 
     @property
     def model(self) -> str:
@@ -188,7 +188,7 @@ class Relay:
                 self.room.note(len(delta.text))
                 await self._session_of(delta).feed(delta)
 
-    def _session_of(self, delta: Delta) -> Session:
+    def _session_of(self, delta: Delta) -> Judging:
         if delta.choice in self._sessions or len(self._sessions) < MAX_CHOICES:
             return self._session(delta.choice)
         if self._problem is None:
@@ -196,7 +196,7 @@ class Relay:
             self._on_progress()
         return next(iter(self._sessions.values()))
 
-    def _session(self, choice: int) -> Session:
+    def _session(self, choice: int) -> Judging:
         if choice not in self._sessions:
             suffix = f"-{choice}" if self._sessions else ""
             live = Live(verdict_id=self.verdict_id + suffix, on_progress=self._on_progress)
@@ -206,7 +206,7 @@ class Relay:
                 model=self._reader.model or self._origin.model,
                 conversation_id=self._origin.conversation_id or self._reader.response_id,
             )
-            self._sessions[choice] = self._engine.open(origin, live=live, policy=self.policy)
+            self._sessions[choice] = self._judge.open(origin, live=live, policy=self.policy)
         return self._sessions[choice]
 
     def _judged(self) -> dict[int, int]:
@@ -239,7 +239,7 @@ class Relay:
 
     def _hold(self, size: int) -> None:
         self._held += size
-        self._engine.metrics.held_bytes.inc(size)
+        self._judge.metrics.held_bytes.inc(size)
 
     async def _conclude(self) -> Conclusion:
         """Record a verdict for every choice, for the first one even if the response had no text."""
@@ -281,7 +281,7 @@ class Relay:
             tokens_generated_at_least=generated,
             tokens_saved_at_most=None if limit is None else max(0, limit - generated),
         )
-        self._engine.metrics.stopped_early(stop)
+        self._judge.metrics.stopped_early(stop)
         return stop
 
     def _close(self, conclusion: Conclusion) -> None:

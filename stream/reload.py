@@ -11,8 +11,8 @@ from typing import Protocol, TypeAlias
 import structlog
 
 from classifiers.port import Check, Thresholds
-from monitor.engine import Engine
 from monitor.errors import PolicyError
+from monitor.judging import Judge
 from monitor.logs import complain
 from monitor.policy_file import parse
 from monitor.rulebook import Rulebook, to_toml
@@ -69,15 +69,15 @@ class PolicySource:
 
 
 class Follower:
-    """Keeps the policy of an engine what the file says.
+    """Keeps the policy of a judge what the file says.
 
     A policy is recorded before it decides anything. One that cannot be obeyed or recorded changes
     nothing; responses under way keep the one that they began with.
     """
 
-    def __init__(self, source: PolicySource, engine: Engine, records: PolicyRecords) -> None:
+    def __init__(self, source: PolicySource, judge: Judge, records: PolicyRecords) -> None:
         self._source = source
-        self._engine = engine
+        self._judge = judge
         self._records = records
         self._seen: State = None
         self._taken: State = None
@@ -97,10 +97,10 @@ class Follower:
         try:
             book = await asyncio.to_thread(self._source.read)
         except PolicyError as error:
-            _log.error("policy_refused", reason=str(error), still=self._engine.policy.version)
+            _log.error("policy_refused", reason=str(error), still=self._judge.policy.version)
             self._count("refused")
             return True
-        return book.version == self._engine.policy.version or await self._adopt(book)
+        return book.version == self._judge.policy.version or await self._adopt(book)
 
     async def _adopt(self, book: Rulebook) -> bool:
         try:
@@ -108,24 +108,24 @@ class Follower:
                 self._records.record_policy,
                 policy=to_toml(book),
                 version=book.version,
-                created_at=self._engine.world.now(),
+                created_at=self._judge.world.now(),
             )
         except StoreError as error:
-            _log.error("policy_not_recorded", reason=str(error), still=self._engine.policy.version)
+            _log.error("policy_not_recorded", reason=str(error), still=self._judge.policy.version)
             self._count("not_recorded")
             return False
-        _log.info("policy_adopted", version=book.version, before=self._engine.policy.version)
-        self._engine.policy = book
+        _log.info("policy_adopted", version=book.version, before=self._judge.policy.version)
+        self._judge.policy = book
         self._count("adopted")
         return True
 
     def _count(self, outcome: str) -> None:
-        self._engine.metrics.policy_reloads.labels(outcome).inc()
+        self._judge.metrics.policy_reloads.labels(outcome).inc()
 
 
 @asynccontextmanager
 async def following(
-    source: PolicySource | None, engine: Engine, records: PolicyRecords
+    source: PolicySource | None, judge: Judge, records: PolicyRecords
 ) -> AsyncIterator[None]:
     """Follow the file in the background, and look at once on SIGHUP; without a file, do neither."""
     if source is None or source.file is None:
@@ -133,7 +133,7 @@ async def following(
         return
     asked, loop = asyncio.Event(), asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, asked.set)
-    task = asyncio.create_task(_follow(Follower(source, engine, records), asked))
+    task = asyncio.create_task(_follow(Follower(source, judge, records), asked))
     try:
         yield
     finally:

@@ -19,12 +19,14 @@ from dashboard.app import create_app as create_dashboard
 from monitor.clock import utc_now
 from monitor.engine import Engine
 from monitor.health import Health, ModelProbe, Part, store_probe
+from monitor.judging import Judge
 from monitor.notary import Notary
 from monitor.recording import recorder
 from monitor.rulebook import Rulebook, to_toml
 from monitor.store import Store
 from stream import proxy, replay
 from stream.checkpoints import attesting
+from stream.kafka.gate import Gate, KafkaJudge
 from stream.reload import PolicySource, following
 from stream.tracing import Tracer
 
@@ -61,6 +63,8 @@ class Server:
     #: How the sidecar shows itself to clients; None serves plain HTTP.
     tls: ssl.SSLContext | None = None
     demo: bool = False
+    #: Where responses are judged instead, if not in this process.
+    gate: Gate | None = None
     #: Observes judged responses; without one, nobody does.
     tracer: Tracer | None = None
 
@@ -85,29 +89,32 @@ class Server:
             stack.push_async_callback(self.classifier.aclose)
             stack.callback(self.store.close)
             await stack.enter_async_context(attesting(self.notary))
-            await stack.enter_async_context(following(self.source, engine, self.store))
+            judge: Judge = engine
+            if self.gate is not None:
+                judge = await stack.enter_async_context(self.gate.judging(engine))
+            await stack.enter_async_context(following(self.source, judge, self.store))
             settings = self.settings
             if self.demo:
                 upstream = await stack.enter_async_context(_replaying())
                 settings = replace(settings, upstream=upstream)
-            health = self._health()
+            health = self._health(judge)
             stack.push_async_callback(health.aclose)
-            app = proxy.create_app(engine, settings, health=health, tracer=self.tracer)
+            app = proxy.create_app(judge, settings, health=health, tracer=self.tracer)
             where = (self.addresses.host, self.addresses.port)
             sidecar = await stack.enter_async_context(
                 listening(app, *where, tls=self.tls, patience=settings.client_timeout)
             )
-            dashboard = await stack.enter_async_context(self._dashboard(engine, sidecar, health))
+            dashboard = await stack.enter_async_context(self._dashboard(judge, sidecar, health))
             if self.demo:
                 await stack.enter_async_context(_asking(sidecar))
             yield sidecar, dashboard
 
     @asynccontextmanager
-    async def _dashboard(self, engine: Engine, sidecar: str, health: Health) -> AsyncIterator[str]:
+    async def _dashboard(self, judge: Judge, sidecar: str, health: Health) -> AsyncIterator[str]:
         app = create_dashboard(
             store=self.store,
-            judge=engine.judge,
-            policy=lambda: engine.policy,
+            judge=judge.judge,
+            policy=lambda: judge.policy,
             health=health,
             allowed_hosts=(
                 *LOCAL_HOSTS,
@@ -115,7 +122,7 @@ class Server:
                 *self.addresses.dashboard_names,
             ),
             try_line=_try_line(sidecar),
-            metrics=engine.metrics.exposition,
+            metrics=lambda: _exposition(judge),
         )
         config = uvicorn.Config(
             app, log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=2
@@ -132,10 +139,11 @@ class Server:
             server.should_exit = True
             await task
 
-    def _health(self) -> Health:
-        return Health(
-            {Part.MODEL: ModelProbe(self.classifier), Part.STORE: store_probe(self.store)}
-        )
+    def _health(self, judge: Judge) -> Health:
+        store = store_probe(self.store)
+        if isinstance(judge, KafkaJudge):
+            return Health({Part.STORE: store, Part.BROKER: judge.reach})
+        return Health({Part.MODEL: ModelProbe(self.classifier), Part.STORE: store})
 
     def _greet(self, sidecar: str, dashboard: str) -> None:
         console = Console(highlight=False)
@@ -144,6 +152,11 @@ class Server:
         console.print("Try it:\n")
         console.print(f"  {_try_line(sidecar)}\n", markup=False, soft_wrap=True)
         console.print("Stop with Ctrl-C.")
+
+
+def _exposition(judge: Judge) -> bytes:
+    more = judge.counts.exposition() if isinstance(judge, KafkaJudge) else b""
+    return judge.metrics.exposition() + more
 
 
 class _Quiet(uvicorn.Server):

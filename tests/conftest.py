@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import sqlalchemy
 from hypothesis import HealthCheck, settings
 
 from monitor.store import database
+from tests.certificates import secured
 
 settings.register_profile(
     "default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -19,22 +22,17 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "postgres"
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
-@pytest.fixture(scope="session")
-def postgres_server():
-    """The address of a PostgreSQL database that these tests may empty.
+@contextmanager
+def running(script, *arguments):
+    """What a script of ours runs: it lives as long as its standard input, so as this process.
 
-    The server lives as long as its standard input: it ends with this process, however that ends.
+    In a session of its own: Ctrl-C must not reach the server before the tests are done.
     """
-    address = os.environ.get("SUBTEXT_TEST_POSTGRES")
-    if address:
-        yield address
-        return
-    # In a session of its own: Ctrl-C must not reach the server before the tests are done.
     with subprocess.Popen(
-        [SCRIPT, "run"],
+        [SCRIPTS / script, "run", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -45,6 +43,33 @@ def postgres_server():
         if not address:
             pytest.fail(server.communicate()[1].strip(), pytrace=False)
         yield address
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """The address of a PostgreSQL database that these tests may empty."""
+    address = os.environ.get("SUBTEXT_TEST_POSTGRES")
+    if address:
+        yield address
+        return
+    with running("postgres") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def kafka_doors(tmp_path_factory):
+    """A Kafka broker with three doors: plain, SASL over TLS, and TLS with client certificates."""
+    with (
+        secured(tmp_path_factory.mktemp("kafka")) as doors,
+        running("kafka", doors.folder) as address,
+    ):
+        yield replace(doors, plain=address)
+
+
+@pytest.fixture(scope="session")
+def kafka_server(kafka_doors):
+    """The address of a Kafka broker; each test makes topics of its own."""
+    return kafka_doors.plain
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,21 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from monitor.logs import configure
-from stream.cli import audit, check, doctor, labels, policy, rescore, serve, token, user
+from stream.cli import (
+    audit,
+    check,
+    doctor,
+    labels,
+    policy,
+    produce,
+    rescore,
+    serve,
+    tail,
+    token,
+    topics,
+    user,
+    worker,
+)
 from stream.cli.options import EXIT_ERROR
 
 app = typer.Typer(
@@ -21,6 +35,10 @@ app.command("serve")(serve.serve)
 app.command("check")(check.check)
 app.command("rescore")(rescore.rescore)
 app.command("doctor")(doctor.doctor)
+app.command("worker")(worker.worker)
+app.command("produce")(produce.produce)
+app.command("tail")(tail.tail)
+app.add_typer(topics.app, name="topics")
 app.add_typer(audit.app, name="audit")
 app.add_typer(policy.app, name="policy")
 app.add_typer(labels.app, name="labels")

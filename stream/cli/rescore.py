@@ -35,7 +35,8 @@ def rescore(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...", help="Files, folders, or the address of an audit store."
+            metavar="INPUT...",
+            help="Files, folders, or the address of an audit store or of a Kafka topic.",
         ),
     ],
     out: Annotated[
@@ -103,6 +104,10 @@ def rescore(
     And from the audit store, against what was decided live:
 
     subtext rescore sqlite:///subtext.db --out results --compare stored
+
+    From Kafka, by time or offset; credentials come from SUBTEXT_KAFKA_USER and _PASSWORD:
+
+    subtext rescore 'kafka://host:9092/subtext.traces?from=2026-11-01&to=2026-11-08' --out week
 
     Ctrl-C or a crash loses nothing: the same command goes on where it stopped. Records that cannot
     be read are in results/bad.jsonl, with line and reason; the results are results/*.parquet.

@@ -8,7 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monitor.errors import MonitorError
 from monitor.types import Mode
+from stream.cli.gate_options import (
+    DEFAULT_SPOOL,
+    GateBootstrap,
+    GateCa,
+    GateCert,
+    GateCertKey,
+    GateKind,
+    GatePrefix,
+    GateSasl,
+    GateTls,
+    GateUser,
+    GateWait,
+    Kind,
+    SpoolFolder,
+    SpoolMib,
+    open_gate,
+)
 from stream.cli.options import (
     DEFAULT_DATABASE,
     DEFAULT_KEY_FILE,
@@ -16,6 +34,7 @@ from stream.cli.options import (
     FollowedPolicyFile,
     KeyFile,
     ModelDir,
+    calibrated,
     fail,
     is_web_address,
     obey,
@@ -37,6 +56,8 @@ from stream.cli.tls import (
 from stream.reload import PolicySource
 
 if TYPE_CHECKING:
+    from classifiers.port import Classifier
+    from stream.kafka.gate import Gate
     from stream.otel import Exporting
 
 
@@ -149,6 +170,18 @@ def serve(
     upstream_ca: UpstreamCa = None,
     upstream_cert: UpstreamCert = None,
     upstream_key: UpstreamKey = None,
+    gate: Kind = GateKind.LOCAL,
+    bootstrap: GateBootstrap = "",
+    kafka_prefix: GatePrefix = "subtext",
+    kafka_tls: GateTls = False,
+    kafka_ca: GateCa = None,
+    kafka_cert: GateCert = None,
+    kafka_cert_key: GateCertKey = None,
+    kafka_sasl: GateSasl = "",
+    kafka_user: GateUser = "",
+    kafka_wait: GateWait = 10.0,
+    spool: SpoolFolder = DEFAULT_SPOOL,
+    spool_mib: SpoolMib = 1024,
 ) -> None:
     """Judge what a model thinks and says, between its server and its users.
 
@@ -179,7 +212,25 @@ def serve(
             "say --unauthenticated-dashboard to accept that."
         )
     key, vault = open_key(key_file), open_vault(checkpoints)
-    classifier = open_classifier(model)
+    elsewhere: Gate | None = None
+    classifier: Classifier
+    if gate is GateKind.KAFKA:
+        elsewhere = open_gate(
+            bootstrap=bootstrap,
+            prefix=kafka_prefix,
+            tls=kafka_tls,
+            ca=kafka_ca,
+            cert=kafka_cert,
+            cert_key=kafka_cert_key,
+            sasl=kafka_sasl,
+            user=kafka_user,
+            wait=kafka_wait,
+            spool=spool,
+            spool_mib=spool_mib,
+        )
+        classifier = elsewhere.classifier(calibrated(model))
+    else:
+        classifier = open_classifier(model)
     source = PolicySource(file=policy, defaults=dict(classifier.thresholds), mode=mode)
     server = Server(
         classifier=classifier,
@@ -208,12 +259,15 @@ def serve(
             dashboard_names=tuple(dashboard_name or ()),
         ),
         demo=demo,
+        gate=elsewhere,
         tracer=exporting.tracer if exporting else None,
     )
     try:
         asyncio.run(server.run())
     except OSError as error:
         raise fail(f"Could not start: {error.strerror or error}.") from error
+    except MonitorError as error:
+        raise fail(f"Could not start: {error}.") from error
     finally:
         if exporting:
             exporting.close()

@@ -1,4 +1,4 @@
-"""What can be re-scored: files, folders and audit stores, understood as traces."""
+"""What can be re-scored: files, folders, audit stores and topics, understood as traces."""
 
 import os
 import re
@@ -9,33 +9,13 @@ from typing import Any, Protocol
 
 from monitor.dialects.logs import FieldMap, Logged, read_logged
 from monitor.store import Store
-from monitor.types import Check, Decision
+from monitor.types import Check
 from stream.rescore.errors import RescoreError
 from stream.rescore.files import SUFFIXES, Record, read_file
+from stream.rescore.items import Before, Item
+from stream.rescore.topic import SCHEME, TopicInput
 
 __all__ = ["Before", "FileInput", "Input", "Item", "StoreInput", "find_inputs", "without_password"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Before:
-    """What was concluded about a trace earlier."""
-
-    decision: Decision
-    #: Calibrated probability per check; None where it was not scored.
-    scores: Mapping[Check, float | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """One record of an input and what it was understood as."""
-
-    source: str
-    #: As in `Record.line`.
-    line: int
-    logged: Logged
-    #: Bytes, or records, of this input that were read so far.
-    consumed: int
-    before: Before | None = None
 
 
 class Input(Protocol):
@@ -150,7 +130,7 @@ def without_password(url: str) -> str:
 
 
 def find_inputs(names: Iterable[str], known: Sequence[Mapping[str, Any]] = ()) -> list[Input]:
-    """Return every file and store that is meant, in a fixed order.
+    """Return every file, store and topic that is meant, in a fixed order.
 
     Folders are searched to the bottom. `known` are the fingerprints of a run that was begun.
     Raises RescoreError when a name is nothing, or a folder holds nothing that can be read.
@@ -161,6 +141,8 @@ def find_inputs(names: Iterable[str], known: Sequence[Mapping[str, Any]] = ()) -
 def _meant(name: str, known: Iterable[Mapping[str, Any]]) -> list[Input]:
     if re.match(r"(sqlite|postgresql)(\+\w+)?://", name):
         return [StoreInput.of(name, known)]
+    if name.startswith(SCHEME):
+        return [TopicInput.of(name, known)]
     return [FileInput.of(path) for path in _files(Path(name))]
 
 

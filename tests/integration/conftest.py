@@ -11,10 +11,11 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from monitor.engine import Engine
+from monitor.judging import Judge
 from monitor.types import Mode
 from stream import proxy
 from stream.server import listening
+from tests.gating import Remembering, gated
 from tests.support import Recorded, engine, policy
 
 Handler = Callable[[web.Request], "asyncio.Future[web.StreamResponse]"]
@@ -72,7 +73,7 @@ class Setup:
     url: str
     upstream: Upstream
     record: Recorded
-    engine: Engine
+    engine: Judge
     client: aiohttp.ClientSession
     #: Shuts the sidecar down.
     stop: Callable[[], Awaitable[object]]
@@ -103,14 +104,22 @@ async def start(  # noqa: PLR0913 -- keyword-only: what a sidecar is made of
     record=None,
     url=None,
     tracer=None,
+    spool=None,
+    broker=None,
     **settings,
 ) -> Setup:
-    """Start a sidecar with a given engine and settings, in front of a scripted upstream."""
+    """Start a sidecar with a given engine and settings, in front of a scripted upstream.
+
+    With a folder for a `spool`, workers behind a `broker` judge.
+    """
     upstream, record = Upstream(), record or Recorded()
     behind = web.Application(client_max_size=2**26)
     behind.router.add_route("*", "/{path:.*}", upstream.handle)
     address = url or await stack.enter_async_context(listening(behind, "127.0.0.1", 0))
     shared = engine(classifier=classifier, rules=rules, record=record)
+    if spool:
+        store, more = Remembering(record), {"classifier": classifier, "rules": rules}
+        shared = await stack.enter_async_context(gated(spool, record, store, broker=broker, **more))
     app = proxy.create_app(shared, proxy.Settings(upstream=address, **settings), tracer=tracer)
     sidecar = await stack.enter_async_context(AsyncExitStack())
     front = await sidecar.enter_async_context(listening(app, "127.0.0.1", 0))

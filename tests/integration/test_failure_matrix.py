@@ -13,8 +13,8 @@ from aiohttp import web
 
 from classifiers.errors import InferenceError, Overloaded
 from monitor import logs
-from monitor.engine import Live
 from monitor.errors import RecordingError
+from monitor.judging import Live
 from monitor.types import Channel, Decision, Delta, Mode
 from stream.replay import events, reply
 from tests.support import Recorded, engine, fake, policy, trace

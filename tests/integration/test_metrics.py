@@ -14,6 +14,7 @@ from monitor.health import Health
 from monitor.metrics import Metrics
 from monitor.store import Store
 from monitor.types import Decision, Mode
+from stream.kafka.metrics import GateMetrics, WorkerMetrics
 from stream.replay import events, reply
 from tests.support import fake, policy, rulebook
 
@@ -40,7 +41,8 @@ def samples(metrics: Metrics) -> dict[str, float]:
 
 
 def test_every_metric_is_documented_with_its_kind_and_labels():
-    text = watching().exposition().decode()
+    every = (watching(), WorkerMetrics(), GateMetrics())
+    text = b"".join(metrics.exposition() for metrics in every).decode()
     kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
     kinds = {n: k for n, k in kinds.items() if not n.endswith("_created")}
     told = re.findall(r"^\| `(\w+)(?:\{([\w,]+)\})?` \| (\w+) \|", DOCUMENT, re.MULTILINE)

@@ -6,7 +6,8 @@ import pytest
 
 from classifiers.normalise import normalise
 from classifiers.segment import MAX_CODE_POINTS, Segmenter, segment
-from monitor.engine import MAX_WAITING_STEPS, SLICE
+from monitor.engine import MAX_WAITING_STEPS
+from monitor.judging import SLICE
 from monitor.types import Channel, Decision, Delta, Part, Trace
 from tests.support import engine
 

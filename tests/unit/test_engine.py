@@ -6,8 +6,9 @@ import pytest
 
 from classifiers.errors import InferenceError, Overloaded
 from classifiers.port import Check
-from monitor.engine import BATCH_STEPS, MAX_WAITING_STEPS, Live
+from monitor.engine import BATCH_STEPS, MAX_WAITING_STEPS
 from monitor.errors import RecordingError
+from monitor.judging import Live
 from monitor.types import Channel, Decision, Delta, Status, Trace
 from tests.support import Recorded, engine, fake, policy, trace
 
@@ -160,3 +161,19 @@ async def test_many_sessions_do_not_mix():
     verdicts = await asyncio.gather(*(shared.judge(t) for t in traces))
     blocked = [v.decision is Decision.BLOCK for v in verdicts]
     assert blocked == [i % 3 == 0 for i in range(60)]
+
+
+@pytest.mark.parametrize("error", [None, InferenceError("x")])
+async def test_settled_means_that_every_complete_step_is_judged_or_judging_failed(error):
+    session = engine(classifier=fake(delay=0.01, error=error)).open(trace(), verdict_id="given")
+    await session.feed(Delta(channel=Channel.THINKING, text=PAD * 20 + "And"))
+    await asyncio.wait_for(session.settled(), 30)
+    steps = session._stepper.flush()
+    assert (session.judged == steps[0].start) == (error is None)
+    assert (session.failure is None) == (error is None)
+    session.abandon()
+
+
+async def test_a_door_may_name_the_verdict():
+    session = engine().open(trace(), verdict_id="given")
+    assert (await session.finish()).verdict_id == "given"

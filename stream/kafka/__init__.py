@@ -1,0 +1,1 @@
+"""Traces in, verdicts out, over Kafka; nothing else of Subtext knows Kafka."""
