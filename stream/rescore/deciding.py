@@ -72,7 +72,7 @@ class Decider:
     def _held(self, table: pa.Table) -> Iterator[tuple[Policy, Places]]:
         """Every policy that holds for some rows, and where those stand."""
         if not self._book.rules:
-            yield self._resolve(), np.arange(table.num_rows)
+            yield self._resolve("", "", "", ""), np.arange(table.num_rows)
             return
         origins, kinds = _origins(table)
         policies = [self._resolve(*origin) for origin in origins]
@@ -80,9 +80,16 @@ class Decider:
         for rule, policy in {policy.rule: policy for policy in policies}.items():
             yield policy, np.flatnonzero(rules == rule)
 
-    def _find(self, *origin: str) -> Policy:
-        fields = dict(zip(_ORIGIN, origin, strict=False))
-        return self._book.resolve(Trace(trace_id="", parts=(), **fields))
+    def _find(self, route: str, requested_model: str, model: str, tenant: str) -> Policy:
+        origin = Trace(
+            trace_id="",
+            parts=(),
+            route=route,
+            requested_model=requested_model,
+            model=model,
+            tenant=tenant,
+        )
+        return self._book.resolve(origin)
 
 
 def _origins(table: pa.Table) -> tuple[list[tuple[str, ...]], Classes]:

@@ -5,12 +5,14 @@ No model runs; `stream.rescore.deciding` says how a table is decided.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from classifiers.sessions import available_cpus
 from monitor.clock import utc_now
 from monitor.rulebook import Rulebook, to_toml
 from monitor.types import Decision
@@ -54,11 +56,21 @@ def redecide(
         if ledger.finished_at is not None:
             return ledger
         ledger.resume()
-        for number, entry in list(enumerate(earlier.parts))[len(ledger.parts) :]:
-            ledger.commit(_redecided(earlier, entry, decide, ledger, number))
+        for entry in _redecided(earlier, decide, ledger):
+            ledger.commit(entry)
             tell(sum(part.rows for part in ledger.parts), total)
         ledger.finish(utc_now())
     return ledger
+
+
+def _redecided(earlier: Ledger, decide: Decider, ledger: Ledger) -> Iterator[PartEntry]:
+    """Write the parts that are missing, some at once, and name them in order."""
+    missing = list(enumerate(earlier.parts))[len(ledger.parts) :]
+    pool = ThreadPoolExecutor(available_cpus())
+    try:
+        yield from pool.map(lambda part: _part(earlier, decide, ledger, *part), missing)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _plan(earlier: Ledger, book: Rulebook) -> Plan:
@@ -72,8 +84,8 @@ def _plan(earlier: Ledger, book: Rulebook) -> Plan:
     )
 
 
-def _redecided(
-    earlier: Ledger, entry: PartEntry, decide: Decider, ledger: Ledger, number: int
+def _part(
+    earlier: Ledger, decide: Decider, ledger: Ledger, number: int, entry: PartEntry
 ) -> PartEntry:
     counts = dict.fromkeys((d.name.lower() for d in Decision), 0)
     digest = ""
