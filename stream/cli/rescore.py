@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -131,7 +131,7 @@ def rescore(
                 return
             _judge(job, _engine(policy, model), _wanted(out), (record, run))
         if compare:
-            _compare(_wanted(out), None if compare == "stored" else Path(compare))
+            _compare(_wanted(out), None if compare == "stored" else Path(compare), record)
 
 
 def _wanted(out: Path | None) -> Path:
@@ -162,19 +162,19 @@ def _engine(policy: Path | None, model: Path | None) -> Engine:
 def _judge(job: "Job", engine: Engine, out: Path, names: tuple[str | None, str]) -> None:
     from stream.cli import rescore_view as view  # noqa: PLC0415
     from stream.rescore.command import ledger  # noqa: PLC0415
+    from stream.rescore.listing import listed  # noqa: PLC0415
     from stream.rescore.run import judge_all  # noqa: PLC0415
 
     record, run = names
-    store = None if record is None else open_store(record)
-    try:
-        with ledger(job, engine, out, run=run, record=record) as held:
-            with view.progress(job.size, engine.classifier) as progress:
-                work = judge_all(job, engine, held, archive=store, progress=progress)
-                asyncio.run(_closing(engine.classifier, work))
-            view.summary(held)
-    finally:
+    with ExitStack() as stack:
+        held = stack.enter_context(ledger(job, engine, out, run=run, record=record))
+        store = None if record is None else stack.enter_context(closing(open_store(record)))
         if store is not None:
-            store.close()
+            stack.enter_context(listed(store, held, engine.policy.version))
+        with view.progress(job.size, engine.classifier) as progress:
+            work = judge_all(job, engine, held, archive=store, progress=progress)
+            asyncio.run(_closing(engine.classifier, work))
+        view.summary(held)
 
 
 def _redecide(folder: Path, out: Path, files: tuple[Path | None, Path | None], run: str) -> None:
@@ -188,12 +188,15 @@ def _redecide(folder: Path, out: Path, files: tuple[Path | None, Path | None], r
     view.summary(held)
 
 
-def _compare(folder: Path, baseline: Path | None) -> None:
+def _compare(folder: Path, baseline: Path | None, record: str | None) -> None:
     from stream.cli import rescore_compared as view  # noqa: PLC0415
     from stream.rescore import compare, report  # noqa: PLC0415
 
     found = compare.compare(folder, baseline)
     report.write(folder, found, compare.flips(folder, baseline))
+    if record is not None:
+        with closing(open_store(record)) as store:
+            store.runs.compared(found.after, found)
     view.show(Console(highlight=False), found)
     typer.echo(f"Report: {visible(str(folder / report.HTML))}; all flips: {report.FLIPS}")
 
