@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from dashboard import api, desk, login, pages
+from dashboard import api, desk, login, pages, runs
 from dashboard.answers import problem
 from dashboard.entry import Entry
 from dashboard.guard import Guard
@@ -51,6 +51,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     app = FastAPI(title="Subtext", docs_url=None, redoc_url=None, debug=False)
     app.include_router(api.routes(console))
     app.include_router(pages.routes(console))
+    app.include_router(runs.routes(console))
     app.include_router(desk.routes(console))
     app.include_router(login.routes(console))
     app.mount("/static", StaticFiles(directory=str(files("dashboard") / "static")))

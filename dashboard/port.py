@@ -6,7 +6,7 @@ from typing import Protocol, TypeAlias
 
 from monitor.health import Health
 from monitor.rulebook import Rulebook
-from monitor.store import Accounts, Reviews
+from monitor.store import Accounts, Reviews, Runs
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.types import Trace, Verdict
 
@@ -25,6 +25,11 @@ class Records(Protocol):
     @property
     def reviews(self) -> Reviews:
         """What people answered, and what waits for them."""
+        ...
+
+    @property
+    def runs(self) -> Runs:
+        """Runs of re-scoring, and what they changed."""
         ...
 
     def verdicts(self, query: Query, /) -> Page:

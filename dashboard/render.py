@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from classifiers.port import Check
+from dashboard.comparison import FILTERS
 from dashboard.inert import inert, visible
 from dashboard.spans import NAMES
 from monitor.gaps import MEANING
@@ -55,6 +56,7 @@ def _environment_of() -> Environment:
         "slug": lambda text: quote(text, safe=""),
         "two": lambda p: f"{p:.2f}",
         "count": lambda n: f"{n:,}",
+        **FILTERS,
     }
     environment.globals |= {
         "CHECKS": [(check, NAMES[check]) for check in Check],

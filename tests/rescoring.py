@@ -3,11 +3,13 @@
 import asyncio
 import json
 import random
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from monitor.store import Store
 from stream.rescore import command
 from stream.rescore.ledger import MANIFEST, PARTS
+from stream.rescore.listing import listed
 from stream.rescore.run import Progress, forget, judge_all
 from tests import support
 
@@ -38,20 +40,19 @@ def engine(rules=None):
 
 def rescore(inputs, out, *, rules=None, record=None, tell=None, **options):
     """Run to the end; return the ledger."""
-    run = options.pop("run", "r")
+    run, store = options.pop("run", "r"), options.pop("store", None)
     job = command.job(
         [str(i) for i in inputs], part_rows=options.pop("part_rows", 10), out=Path(out), **options
     )
     judge = engine(rules)
-    store = Store.open(record) if record else None
     progress = Progress(tell=tell or (lambda _: None))
-    try:
-        with command.ledger(job, judge, Path(out), run=run, record=record) as ledger:
-            asyncio.run(judge_all(job, judge, ledger, archive=store, progress=progress))
-            return ledger
-    finally:
+    with ExitStack() as stack:
+        ledger = stack.enter_context(command.ledger(job, judge, Path(out), run=run, record=record))
+        store = stack.enter_context(closing(Store.open(record))) if record else store
         if store is not None:
-            store.close()
+            stack.enter_context(listed(store, ledger, judge.policy.version))
+        asyncio.run(judge_all(job, judge, ledger, archive=store, progress=progress))
+        return ledger
 
 
 def rescore_telling(pipe, inputs, out, record) -> None:

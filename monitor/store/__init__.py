@@ -15,6 +15,7 @@ from monitor.store.rows import (
     Task,
     VerdictRow,
 )
+from monitor.store.runs import Run, Runs
 from monitor.store.store import Store
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "Query",
     "Queue",
     "Reviews",
+    "Run",
+    "Runs",
     "Store",
     "StoreError",
     "StoreUnavailable",

@@ -8,7 +8,7 @@ that they can be searched. `contents` is the only place with text of a trace, so
 `checkpoints` says with signatures what `records` was at some sizes. `reviews` repeats the records
 of answers, with their notes, which can be erased too; `claims` says who is at what just now.
 `users`, `sessions` and `tokens` hold hashes of secrets; what was done to them is in `records`.
-`heartbeats` holds nothing.
+`runs` lists runs of re-scoring and what they changed. `heartbeats` holds nothing.
 """
 
 from sqlalchemy import (
@@ -201,4 +201,22 @@ tokens = Table(
     Column("scopes", Text, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("revoked", Boolean, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    #: As in `verdicts.run`.
+    Column("name", Text, primary_key=True),
+    Column("started_at", Text, nullable=False, index=True),
+    Column("finished_at", Text),
+    Column("policy", Text, nullable=False, server_default=""),
+    Column("model", Text, nullable=False, server_default=""),
+    *(
+        Column(name, BigInteger, nullable=False, server_default="0")
+        for name in ("allows", "flags", "blocks", "unscored", "bad", "flipped")
+    ),
+    Column("compared_with", Text),
+    #: JSON, without words of traces.
+    Column("comparison", Text),
 )

@@ -16,6 +16,7 @@ from monitor.store.database import connect, reading, writing
 from monitor.store.inspection import Watch
 from monitor.store.reviews import Reviews
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
+from monitor.store.runs import Runs
 from monitor.store.schema import contents, heartbeats, records, verdicts
 from monitor.types import Trace, Verdict
 
@@ -42,6 +43,8 @@ class Store:
         self._turn = threading.Lock()
         #: What reviewers answered, and what waits for them.
         self.reviews = Reviews(self)
+        #: Runs of re-scoring.
+        self.runs = Runs(self)
         #: Who may come in.
         self.accounts = Accounts(self)
 

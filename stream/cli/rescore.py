@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -13,7 +16,7 @@ from classifiers.port import Classifier
 from dashboard.inert import visible
 from monitor.dialects.logs import MapError
 from monitor.engine import Engine
-from monitor.store import StoreError
+from monitor.store import Store, StoreError
 from stream.cli.options import (
     ModelDir,
     PolicyFile,
@@ -26,9 +29,19 @@ from stream.cli.options import (
 from stream.rescore.errors import RescoreError
 
 if TYPE_CHECKING:
-    from stream.rescore.run import Job
+    from stream.rescore.ledger import Ledger
+    from stream.rescore.run import Job, Progress
 
 Result = TypeVar("Result")
+#: The extra that a missing package belongs to.
+EXTRAS = {"pyarrow": "rescore", "zstandard": "rescore", "ray": "ray"}
+
+
+class Kind(StrEnum):
+    """Where traces are judged."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 def rescore(
@@ -83,6 +96,16 @@ def rescore(
             "store as input, against what was decided live.",
         ),
     ] = "",
+    engine: Annotated[
+        Kind,
+        typer.Option(
+            "--engine",
+            help="local: this process. ray: the cluster of RAY_ADDRESS, or one of this machine.",
+        ),
+    ] = Kind.LOCAL,
+    actor_cpus: Annotated[
+        int | None, typer.Option(min=1, help="CPUs of a Ray actor. Default: up to 4.")
+    ] = None,
     part_rows: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Traces per Parquet file.")
     ] = 1000,
@@ -134,9 +157,10 @@ def rescore(
             if peek or dry_run:
                 _look(job, policy, model, peek=peek)
                 return
-            _judge(job, _engine(policy, model), _wanted(out), (record, run))
+            how = _How(record=record, run=run, kind=engine, actor_cpus=actor_cpus, model=model)
+            _judge(job, _engine(policy, model), _wanted(out), how)
         if compare:
-            _compare(_wanted(out), None if compare == "stored" else Path(compare))
+            _compare(_wanted(out), None if compare == "stored" else Path(compare), record)
 
 
 def _wanted(out: Path | None) -> Path:
@@ -164,22 +188,54 @@ def _engine(policy: Path | None, model: Path | None) -> Engine:
     return Engine(classifier=classifier, policy=rules, record=forget)
 
 
-def _judge(job: "Job", engine: Engine, out: Path, names: tuple[str | None, str]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    """Where a run is judged, and what it is called."""
+
+    record: str | None
+    run: str
+    kind: Kind
+    actor_cpus: int | None
+    model: Path | None
+
+
+def _judge(job: "Job", engine: Engine, out: Path, how: _How) -> None:
     from stream.cli import rescore_view as view  # noqa: PLC0415
     from stream.rescore.command import ledger  # noqa: PLC0415
+    from stream.rescore.listing import listed  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        held = stack.enter_context(ledger(job, engine, out, run=how.run, record=how.record))
+        store = None if how.record is None else stack.enter_context(closing(open_store(how.record)))
+        if store is not None:
+            stack.enter_context(listed(store, held, engine.policy.version))
+        with view.progress(job.size) as progress:
+            work = _work(job, engine, held, how, archive=store, progress=progress)
+            asyncio.run(_closing(engine.classifier, work))
+        view.summary(held)
+
+
+def _work(
+    job: "Job",
+    engine: Engine,
+    held: "Ledger",
+    how: _How,
+    *,
+    archive: Store | None,
+    progress: "Progress",
+) -> Coroutine[None, None, None]:
+    """Judge here, or on a cluster with an engine like this one in every actor."""
+    from stream.rescore.command import actor_engine  # noqa: PLC0415
     from stream.rescore.run import judge_all  # noqa: PLC0415
 
-    record, run = names
-    store = None if record is None else open_store(record)
-    try:
-        with ledger(job, engine, out, run=run, record=record) as held:
-            with view.progress(job.size, engine.classifier) as progress:
-                work = judge_all(job, engine, held, archive=store, progress=progress)
-                asyncio.run(_closing(engine.classifier, work))
-            view.summary(held)
-    finally:
-        if store is not None:
-            store.close()
+    if how.kind is Kind.LOCAL:
+        return judge_all(job, engine, held, archive=archive, progress=progress)
+    from stream.rescore.cluster import judge_on_ray  # noqa: PLC0415 -- needs an extra
+
+    make = partial(actor_engine, how.model, engine.policy)
+    return judge_on_ray(
+        job, make, held, archive=archive, progress=progress, actor_cpus=how.actor_cpus
+    )
 
 
 def _redecide(folder: Path, out: Path, files: tuple[Path | None, Path | None], run: str) -> None:
@@ -193,12 +249,15 @@ def _redecide(folder: Path, out: Path, files: tuple[Path | None, Path | None], r
     view.summary(held)
 
 
-def _compare(folder: Path, baseline: Path | None) -> None:
+def _compare(folder: Path, baseline: Path | None, record: str | None) -> None:
     from stream.cli import rescore_compared as view  # noqa: PLC0415
     from stream.rescore import compare, report  # noqa: PLC0415
 
     found = compare.compare(folder, baseline)
     report.write(folder, found, compare.flips(folder, baseline))
+    if record is not None:
+        with closing(open_store(record)) as store:
+            store.runs.compared(found.after, found)
     view.show(Console(highlight=False), found)
     typer.echo(f"Report: {visible(str(folder / report.HTML))}; all flips: {report.FLIPS}")
 
@@ -216,9 +275,10 @@ def _told() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name not in ("pyarrow", "zstandard"):
+        if error.name not in EXTRAS:
             raise
-        raise fail("Re-scoring needs more packages: pip install 'subtext[rescore]'.") from error
+        extra = EXTRAS[error.name]
+        raise fail(f"This needs more packages: pip install 'subtext[{extra}]'.") from error
     except (RescoreError, MapError, StoreError) as error:
         raise fail(visible(str(error))) from error
     except OSError as error:

@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dashboard.inert import visible
-from stream.rescore.compare import Comparison, Flip, Group
+from monitor.comparison import Comparison, Flip, Group
 
 #: Traces and groups that fit a terminal; the HTML report has more.
 SHOWN = 10

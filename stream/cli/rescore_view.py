@@ -10,10 +10,9 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from classifiers.port import Classifier
 from dashboard.inert import visible
 from monitor.types import Channel, Trace
-from stream.rescore.command import Estimate, tokens_of
+from stream.rescore.command import Estimate
 from stream.rescore.inputs import Item
 from stream.rescore.ledger import BAD, Ledger
 from stream.rescore.run import Job, Progress
@@ -96,7 +95,7 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def progress(size: int, classifier: Classifier) -> Iterator[Progress]:
+def progress(size: int) -> Iterator[Progress]:
     """Show a bar with rates and the time left, on standard error, where that is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -106,15 +105,21 @@ def progress(size: int, classifier: Classifier) -> Iterator[Progress]:
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
-        _Rates(classifier),
+        _Rates(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("Judging", total=max(1, size), traces=0)
+        task = bar.add_task("Judging", total=max(1, size), traces=0, tokens=0)
 
         def tell(now: Progress) -> None:
             words = "Reading past what is done" if now.behind else "Judging"
-            bar.update(task, completed=now.consumed, description=words, traces=now.traces)
+            bar.update(
+                task,
+                completed=now.consumed,
+                description=words,
+                traces=now.traces,
+                tokens=now.tokens,
+            )
 
         yield Progress(tell=tell)
 
@@ -131,17 +136,13 @@ def counting(words: str) -> Iterator[Callable[[int, int], None]]:
 class _Rates(ProgressColumn):
     """Traces and tokens per second since judging began."""
 
-    def __init__(self, classifier: Classifier) -> None:
-        super().__init__()
-        self._classifier = classifier
-
     def render(self, task: Task) -> Text:
         """Show the rates so far."""
         seconds = task.elapsed or 0
         if not seconds or not task.fields["traces"]:
             return Text("")
         traces = task.fields["traces"] / seconds
-        tokens = tokens_of(self._classifier) / seconds
+        tokens = task.fields["tokens"] / seconds
         return Text(f"{traces:,.1f} traces/s {tokens:,.0f} tokens/s", style="green")
 
 

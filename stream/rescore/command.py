@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from classifiers.runtime import OnnxClassifier
 from monitor.clock import utc_now
 from monitor.dialects.logs import FieldMap
 from monitor.engine import Engine
-from monitor.metrics import Counted
-from monitor.rulebook import to_toml
+from monitor.rulebook import Rulebook, to_toml
 from monitor.types import Trace
 from stream.rescore.inputs import find_inputs, without_password
 from stream.rescore.ledger import Ledger, Plan, holding, new_run
-from stream.rescore.run import Job
+from stream.rescore.run import Job, forget, tokens_of
 from stream.rescore.selection import Selection, parse_share, parse_where
 
-__all__ = ["Estimate", "estimate", "job", "ledger", "tokens_of"]
+__all__ = ["Estimate", "actor_engine", "estimate", "job", "ledger"]
 
 #: Traces that are judged to learn how fast this machine is, and code points of them at most.
 MEASURED, MEASURED_CHARACTERS = 48, 400_000
@@ -46,6 +46,12 @@ def job(  # noqa: PLR0913 -- what a user can say
         selection=Selection(where=parse_where(where), share=parse_share(sample), seed=seed),
         part_rows=part_rows,
     )
+
+
+def actor_engine(model: Path | None, rules: Rulebook, threads: int) -> Engine:
+    """The engine of an actor in a cluster; raises ArtefactError when the model is not there."""
+    classifier = OnnxClassifier.load(model, threads=threads)
+    return Engine(classifier=classifier, policy=rules, record=forget)
 
 
 def plan(job: Job, engine: Engine, record: str | None = None) -> Plan:
@@ -143,13 +149,6 @@ async def _measure(engine: Engine, drawn: Sequence[Trace]) -> _Measured:
         tokens=tokens_of(engine.classifier) - before,
         seconds=max(1e-9, time.perf_counter() - began),
     )
-
-
-def tokens_of(classifier: object) -> int:
-    """Tokens that a classifier has read so far; 0 for one that does not count."""
-    if not isinstance(classifier, Counted):
-        return 0
-    return sum(counters.tokens for counters in classifier.counters.values())
 
 
 def _characters(trace: Trace) -> int:

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from monitor.comparison import Change, Comparison, Flip, Group
 from monitor.types import Check, Decision
 from stream.rescore.errors import RescoreError
 from stream.rescore.ledger import Ledger
-from stream.rescore.statistics import Change, Drift, change, drift
+from stream.rescore.statistics import change, drift
 
-__all__ = ["Comparison", "Flip", "Group", "compare", "flips"]
+__all__ = ["compare", "flips"]
 
 #: Most changed traces that a report shows, and groups (models, sources) of each kind.
 SHOWN, MAX_GROUPS = 50, 30
@@ -26,56 +27,6 @@ _BATCH = 5000
 
 Codes = npt.NDArray[np.int8]
 Scores = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """A model or a source, and what changed for its traces."""
-
-    name: str
-    traces: int
-    flipped: int
-    changes: tuple[Change, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flip:
-    """A trace whose decision or scores changed."""
-
-    trace_id: str
-    source: str
-    line: int
-    model: str
-    before: str
-    after: str
-    #: Probability per check before and after; None where it was not scored.
-    scores: dict[str, tuple[float | None, float | None]]
-    #: Words of the step that counts most now, if the run quoted one.
-    quote: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """Everything that a report says, but for the single traces."""
-
-    before: str
-    after: str
-    #: Traces that are on both sides: all figures are about these.
-    traces: int
-    only_before: int
-    only_after: int
-    #: Traces by decision before (rows) and after (columns): allow, flag, block.
-    matrix: tuple[tuple[int, ...], ...]
-    changes: tuple[Change, ...]
-    drifts: tuple[Drift, ...]
-    models: tuple[Group, ...]
-    sources: tuple[Group, ...]
-    top: tuple[Flip, ...]
-
-    @property
-    def flipped(self) -> int:
-        """Traces with another decision than before."""
-        return self.traces - sum(self.matrix[d][d] for d in range(len(_NAMES)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,7 +208,7 @@ def _told(
     """What is known of the chosen traces, with their row numbers, in the order of the run."""
     partner = dict(zip(chosen[1].tolist(), chosen[0].tolist(), strict=True))
     start = 0
-    columns = ["trace_id", "source", "line", "model", "evidence"]
+    columns = ["trace_id", "verdict_id", "source", "line", "model", "evidence"]
     for batch in _batches(folder, columns):
         own = [n for n in range(batch.num_rows) if start + n in partner]
         for n, row in zip(own, batch.take(np.array(own, dtype=np.int64)).to_pylist(), strict=True):

@@ -26,6 +26,7 @@ PARTS: Final = "parts.jsonl"
 BAD: Final = "bad.jsonl"
 _LOCK: Final = ".lock"
 _FORMAT: Final = 1
+LONGEST_NAME: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +95,15 @@ class Ledger:
     def open(cls, folder: Path, plan: Plan, *, run: str, now: str) -> Self:
         """Go on with the run of a folder, or begin one.
 
-        Raises RescoreError when the folder holds a run that does something else.
+        Raises RescoreError when the folder holds a run that does something else, and when `run` is
+        no name.
         """
         known = cls.read(folder)
         if known is None:
+            if not run.isprintable() or len(run) > LONGEST_NAME:
+                raise RescoreError(
+                    f"The name of a run must be printable and at most {LONGEST_NAME} characters."
+                )
             return cls(folder=folder, run=run, started_at=now, plan=plan)
         if different := [
             name for name, value in asdict(plan).items() if value != asdict(known.plan)[name]

@@ -11,7 +11,7 @@ from stream.rescore.inputs import Item
 from stream.rescore.ledger import BAD, Ledger, PartEntry, append_durably
 from stream.rescore.table import row_of, write_part
 
-__all__ = ["Archive", "Done", "Part"]
+__all__ = ["Archive", "Done", "Part", "skipped"]
 
 #: Code points of judged traces after which a part is full, however few rows it has.
 MAX_CHARACTERS = 16 * 2**20
@@ -37,6 +37,14 @@ class Done:
     #: Number of the record among all inputs, counted from 1.
     position: int
     judged: tuple[tuple[Trace, Verdict], ...]
+    #: As `skipped` counts.
+    skipped: int
+
+
+def skipped(item: Item, wanted: Sequence[Trace]) -> int:
+    """Traces that were not wanted, or 1 for a record that is about something else."""
+    unwanted = len(item.logged.traces) - len(wanted)
+    return unwanted + (not item.logged.traces and not item.logged.problems)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,10 +74,8 @@ class Part:
         """Take the next record."""
         item = done.item
         self.records = done.position
-        problems = item.logged.problems
-        wanted = len(item.logged.traces) - len(done.judged)
-        self.skipped += wanted + (not item.logged.traces and not problems)
-        for reason in problems:
+        self.skipped += done.skipped
+        for reason in item.logged.problems:
             self.bad.append({"source": item.source, "line": item.line, "reason": reason})
         for trace, verdict in done.judged:
             self.rows.append(row_of(self.run, item, trace, verdict))

@@ -3,20 +3,21 @@
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from monitor.clock import utc_now
 from monitor.dialects.logs import FieldMap
 from monitor.engine import Engine
+from monitor.metrics import Counted
 from monitor.types import Trace, Verdict
 from stream.rescore.inputs import Input, Item
 from stream.rescore.ledger import Ledger
-from stream.rescore.part import Archive, Done, Part
+from stream.rescore.part import Archive, Done, Part, skipped
 from stream.rescore.selection import Selection
 
-__all__ = ["Job", "Progress", "forget", "judge_all"]
+__all__ = ["Job", "Progress", "forget", "judge_all", "named", "tell", "tokens_of", "write_all"]
 
 #: Traces, and code points of them, that are read ahead so that batches are always full.
 MAX_AHEAD, MAX_AHEAD_CHARACTERS = 48, 16 * 2**20
@@ -37,19 +38,18 @@ class Job:
         """What `Progress.consumed` reaches at the end."""
         return sum(i.size for i in self.inputs)
 
-    def records(self) -> Iterator[tuple[int, Item]]:
-        """Read all records in order, with the sum of what was consumed so far."""
+    def wanted(self) -> Iterator[tuple[int, Item, tuple[Trace, ...]]]:
+        """Read all records in order, with the sum of what was consumed and the selected traces."""
         before = 0
         for source in self.inputs:
-            for item in source.items(self.fields):
-                yield before + item.consumed, item
+            for item, traces in self.wanted_of(source):
+                yield before + item.consumed, item, traces
             before += source.size
 
-    def wanted(self) -> Iterator[tuple[int, Item, tuple[Trace, ...]]]:
-        """Like `records`, with those traces that are selected."""
+    def wanted_of(self, source: Input) -> Iterator[tuple[Item, tuple[Trace, ...]]]:
+        """Read one input. Its sample is its own, so inputs can be read in any place."""
         chosen = self.selection.start()
-        for consumed, item in self.records():
-            yield consumed, item, chosen(item)
+        return ((item, chosen(item)) for item in source.items(self.fields))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,8 +58,9 @@ class Progress:
 
     tell: Callable[["Progress"], None] = lambda _: None
     consumed: int = 0
-    #: Traces judged since this process began.
+    #: Traces judged since this process began, and tokens read for that.
     traces: int = 0
+    tokens: int = 0
     #: Records that were finished before this process began, and are read past.
     behind: bool = False
 
@@ -76,16 +77,27 @@ async def judge_all(
     archive: Archive | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Finish the run of `ledger`; what it has finished already is not judged again.
+    """Finish the run of `ledger` in this process.
 
-    The engine's recorder should be `forget`. Raises RescoreError, StoreError or OSError when the
-    run cannot go on; the same call goes on from the last finished part.
+    The engine's recorder should be `forget`.
+    """
+    await write_all(job, ledger, _judged(job, engine, ledger, progress or Progress()), archive)
+
+
+async def write_all(
+    job: Job, ledger: Ledger, judged: AsyncGenerator[Done], archive: Archive | None = None
+) -> None:
+    """Write what is judged, part after part; what `ledger` has finished is not judged again.
+
+    `judged` begins behind it. Raises RescoreError, StoreError or OSError when the run cannot go on;
+    the same call goes on from the last finished part.
     """
     if ledger.finished_at is not None:
+        await judged.aclose()
         return
     ledger.resume()
     part = Part(run=ledger.run, full_at=job.part_rows)
-    async with aclosing(_judged(job, engine, ledger, progress or Progress())) as stream:
+    async with aclosing(judged) as stream:
         async for done in stream:
             part.add(done)
             if part.full:
@@ -125,9 +137,9 @@ async def _judged(
             while window and (ahead > MAX_AHEAD or characters > MAX_AHEAD_CHARACTERS):
                 ahead -= max(1, len(window[0].tasks))
                 characters -= window[0].characters
-                yield await _finished(window.popleft(), ledger.run, progress)
+                yield await _finished(window.popleft(), ledger.run, engine, progress)
         while window:
-            yield await _finished(window.popleft(), ledger.run, progress)
+            yield await _finished(window.popleft(), ledger.run, engine, progress)
     finally:
         for pending in window:
             for task in pending.tasks:
@@ -139,26 +151,42 @@ def _begun(job: Job, engine: Engine, ledger: Ledger, progress: Progress) -> Iter
     done = ledger.position
     for position, (consumed, item, traces) in enumerate(job.wanted(), 1):
         if position <= done:
-            _tell(progress, consumed, behind=True)
+            tell(progress, consumed, behind=True)
             continue
         tasks = tuple(asyncio.create_task(engine.judge(trace)) for trace in traces)
         yield _Pending(item=item, position=position, consumed=consumed, traces=traces, tasks=tasks)
 
 
-async def _finished(pending: _Pending, run: str, progress: Progress) -> Done:
-    """Wait for the verdicts of a record. Their ids follow from the run, so none counts twice."""
+async def _finished(pending: _Pending, run: str, engine: Engine, progress: Progress) -> Done:
+    """Wait for the verdicts of a record."""
     verdicts = [await task for task in pending.tasks]
-    named = (
-        replace(verdict, verdict_id=_verdict_id(run, pending.position, number))
-        for number, verdict in enumerate(verdicts)
-    )
     progress.traces += len(verdicts)
-    _tell(progress, pending.consumed, behind=False)
-    judged = tuple(zip(pending.traces, named, strict=True))
-    return Done(item=pending.item, position=pending.position, judged=judged)
+    progress.tokens = tokens_of(engine.classifier)
+    tell(progress, pending.consumed, behind=False)
+    item, pairs = pending.item, zip(pending.traces, verdicts, strict=True)
+    return named(run, pending.position, item, skipped(item, pending.traces), pairs)
 
 
-def _tell(progress: Progress, consumed: int, *, behind: bool) -> None:
+def named(
+    run: str, position: int, item: Item, left_out: int, judged: Iterable[tuple[Trace, Verdict]]
+) -> Done:
+    """What is done of a record. The ids of verdicts follow from the run, so none counts twice."""
+    pairs = tuple(
+        (trace, replace(verdict, verdict_id=_verdict_id(run, position, number)))
+        for number, (trace, verdict) in enumerate(judged)
+    )
+    return Done(item=item, position=position, judged=pairs, skipped=left_out)
+
+
+def tokens_of(classifier: object) -> int:
+    """Tokens that a classifier has read so far; 0 for one that does not count."""
+    if not isinstance(classifier, Counted):
+        return 0
+    return sum(counters.tokens for counters in classifier.counters.values())
+
+
+def tell(progress: Progress, consumed: int, *, behind: bool) -> None:
+    """Show how far a run is."""
     progress.consumed, progress.behind = consumed, behind
     progress.tell(progress)
 

@@ -1,49 +1,18 @@
 """Rates, drifts and how sure one can be of them. Pure."""
 
-from dataclasses import dataclass
 from math import sqrt
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Change", "Drift", "change", "drift"]
+from monitor.comparison import Change, Drift
+
+__all__ = ["change", "drift"]
 
 #: Of the normal distribution, for intervals that hold the truth in 95 of 100 cases.
 _Z: Final = 1.959964
 BINS: Final = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A rate before and after, on the same traces."""
-
-    name: str
-    before: float
-    after: float
-    #: 95 % interval of the difference `after - before`.
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drift:
-    """How the probabilities of a check moved, where both sides scored it."""
-
-    check: str
-    traces: int
-    mean_before: float
-    mean_after: float
-    #: Of the absolute change.
-    mean: float
-    p95: float
-    largest: float
-    #: Traces that only one side could score.
-    lost: int
-    gained: int
-    #: Traces per twentieth of the range from 0 to 1.
-    histogram_before: tuple[int, ...]
-    histogram_after: tuple[int, ...]
 
 
 def change(name: str, before: npt.NDArray[np.bool_], after: npt.NDArray[np.bool_]) -> Change:

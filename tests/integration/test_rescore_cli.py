@@ -104,6 +104,7 @@ def _interrupted():
         (["{logs}", "--peek", "--sample", "2"], "--sample"),
         (["{logs}", "--peek", "--where", "x"], "--where"),
         (["{logs}", "--out", "{logs}"], "File exists"),
+        (["{logs}", "--out", "{out}", "--run", "a\udcff"], "printable"),
         (["sqlite:////nowhere/at/all.db", "--peek"], "nowhere"),
         (["{logs}", "--out", "{out}", "--compare", "/nowhere"], "no finished run"),
         (["{logs}", "--out", "{out}", "--compare", "stored"], "no trace in common"),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import replace
+from itertools import product
 
 import pyarrow.parquet as pq
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from classifiers.errors import InferenceError
 from classifiers.fake import FakeClassifier
 from classifiers.port import Check, Thresholds
+from monitor.rulebook import When
 from monitor.types import Decision, Mode
 from stream.rescore import command
 from stream.rescore.errors import RescoreError
@@ -19,14 +21,28 @@ from stream.rescore.run import forget, judge_all
 from tests import support
 from tests.rescoring import rescore, unfinish, write_logs
 
+#: Whose responses are, beside those of `write_logs`.
+ORIGINS = [
+    {"tenant": "tutor-a", "model": "m1"},
+    {"tenant": "tutor"},
+    {"route": "/v1//chat/completions", "requested_model": "m9"},
+    {"requested_model": "alias", "model": "m1"},
+]
 LOW = {c: Thresholds(flag=0.01, block=0.7) for c in Check}
 HIGH = {**support.THRESHOLDS, Check.DECEPTION: Thresholds(flag=0.6, block=0.951)}
+RULES = support.rulebook(
+    tutor=(When(tenant=("tutor-*",)), replace(support.policy(Mode.BUFFER), thresholds=LOW)),
+    chat=(When(route=("/v1/chat/*",)), support.policy(unscored=Decision.ALLOW)),
+    asked=(When(model=("Alias",)), replace(support.policy(), thresholds=HIGH)),
+    small=(When(model=("m1", "m3")), support.policy(Mode.OBSERVE, absent=Decision.FLAG)),
+)
 POLICIES = [
     support.rulebook(),
     support.rulebook(support.policy(Mode.BUFFER, absent=Decision.FLAG)),
     support.rulebook(support.policy(unscored=Decision.ALLOW)),
     support.rulebook(replace(support.policy(), thresholds=LOW)),
     support.rulebook(replace(support.policy(unscored=Decision.FLAG), thresholds=HIGH)),
+    RULES,
 ]
 
 
@@ -47,6 +63,8 @@ def logs(tmp_path_factory):
     with path.open("a", encoding="utf-8") as file:
         for word in ("PLOT", "HINT", "fine"):
             file.write(json.dumps({"thinking": f"{word} {filler} FAIL", "answer": "x"}) + "\n")
+        for origin, word in product(ORIGINS, ("PLOT", "HINT", "LIAR", "fine")):
+            file.write(json.dumps({"thinking": f"{word} {origin}", "answer": "x", **origin}) + "\n")
     return path
 
 
@@ -84,6 +102,26 @@ def test_deciding_anew_equals_judging_anew(logs, tmp_path, number):
     assert [p.decisions for p in ledger.parts] == [p.decisions for p in again.parts]
     failed = [r for r in rows(tmp_path / "anew") if r["unscored"]]
     assert [round(r["deception_peak"], 1) for r in failed] == [0.9, 0.6, 0.0]
+
+
+def test_each_rule_decides_its_own_rows(logs, tmp_path):
+    judged(logs, tmp_path / "first", POLICIES[0])
+    decided(tmp_path / "first", tmp_path / "anew", RULES)
+    found = rows(tmp_path / "anew")
+    modes = {rule.name: rule.policy.mode.value for rule in RULES.rules} | {"": "hold"}
+    assert {(row["policy_rule"], row["mode"]) for row in found} == set(modes.items())
+    assert {row["tenant"] for row in found if row["policy_rule"] == "tutor"} == {"tutor-a"}
+    assert {row["policy_version"] for row in found} == {RULES.version}
+
+
+def test_rules_are_refused_where_the_run_does_not_say_which_of_them_holds(logs, tmp_path):
+    judged(logs, tmp_path / "first", POLICIES[0])
+    for path in (tmp_path / "first").glob("*.parquet"):
+        pq.write_table(pq.read_table(path).drop_columns(["route", "requested_model"]), path)
+    with pytest.raises(RescoreError, match="judge the logs anew"):
+        decided(tmp_path / "first", tmp_path / "anew", RULES)
+    decided(tmp_path / "first", tmp_path / "top", POLICIES[3])
+    assert {row["policy_version"] for row in rows(tmp_path / "top")} == {POLICIES[3].version}
 
 
 def test_deciding_anew_goes_on_where_it_stopped(logs, tmp_path):
