@@ -33,6 +33,8 @@ class Kind(StrEnum):
     REVIEW = "review"
     #: Something that decides who may do what: a user, a token, a login. Never a secret.
     ACCOUNT = "account"
+    #: What became of texts: how long they are kept, which were erased, by whom and why.
+    RETENTION = "retention"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,7 @@ class Report:
     head: str
     #: At most `MAX_PROBLEMS` of them.
     problems: tuple[Problem, ...]
-    #: Verdicts whose content is gone; the chain still covers their hashes.
+    #: Verdicts whose text was erased; the chain still covers its hash.
     erased: int = 0
 
     @property

@@ -3,6 +3,7 @@
 from monitor.store.accounts import Accounts, Act
 from monitor.store.checkpoints import Link, StoredCheckpoint
 from monitor.store.errors import Conflict, CorruptContent, StoreError, StoreUnavailable
+from monitor.store.retention import Erased, Retention
 from monitor.store.reviews import Asker, Reviews
 from monitor.store.rows import (
     Claim,
@@ -24,10 +25,12 @@ __all__ = [
     "Claim",
     "Conflict",
     "CorruptContent",
+    "Erased",
     "Link",
     "Page",
     "Query",
     "Queue",
+    "Retention",
     "Reviews",
     "Store",
     "StoreError",

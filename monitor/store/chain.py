@@ -16,6 +16,11 @@ _newest = select(records.c.seq, records.c.hash).order_by(_newest_first).limit(1)
 _is_policy: ColumnElement[bool] = records.c.kind == literal(Kind.POLICY.value, literal_execute=True)
 _newest_policy = select(records).where(_is_policy).order_by(_newest_first).limit(1)
 
+#: What the chain says of texts that were erased.
+IS_RETENTION: ColumnElement[bool] = records.c.kind == literal(
+    Kind.RETENTION.value, literal_execute=True
+)
+
 
 def append(
     connection: Connection, *, kind: Kind, created_at: str, body: Mapping[str, Any]

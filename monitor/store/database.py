@@ -92,6 +92,23 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def scrub(engine: Engine) -> None:
+    """Let SQLite overwrite what its log still holds of deleted rows; it waits a second for that.
+
+    PostgreSQL does likewise when it vacuums.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    with explained(engine):
+        connection = engine.raw_connection()
+        try:
+            connection.execute("PRAGMA busy_timeout = 1000")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        finally:
+            connection.close()
+
+
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
         return create_engine(url, hide_parameters=True, pool_pre_ping=True)
@@ -128,6 +145,7 @@ def _configure_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 (driv
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")  # erased is overwritten
 
 
 def _readable(raw: bytes) -> str:

@@ -5,12 +5,13 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, select
 
 from monitor.audit import MAX_PROBLEMS, AuditRecord, Kind, Problem, Report, canonical, verify
 from monitor.store import reviews as desk
 from monitor.store.chain import record_of
 from monitor.store.content import columns, excerpt, note_hash, review_columns, unpack
+from monitor.store.erasures import Erasures, Ranges
 from monitor.store.errors import CorruptContent
 from monitor.store.schema import contents, records, reviews, verdicts
 
@@ -37,9 +38,13 @@ def inspect(
     *,
     expect_size: int | None,
     expect_head: str | None,
+    erasures: Erasures,
     watch: Watch = iter,
 ) -> Report:
-    """Verify the chain in `rows` of `everything` and compare the rest of each row with it."""
+    """Verify the chain in `rows` of `everything` and compare the rest of each row with it.
+
+    What the rows say about erased texts is put into `erasures`.
+    """
     beside: list[Problem] = []
     erased = 0
 
@@ -50,10 +55,20 @@ def inspect(
             beside.extend(Problem(seq=record.seq, what=what) for what in _misfits(record, row))
             del beside[MAX_PROBLEMS:]
             erased += row.verdict_seq is not None and row.content_seq is None
+            _notice(erasures, record, row)
             yield record
 
     report = verify(watch(chain()), expect_size=expect_size, expect_head=expect_head)
     return with_problems(replace(report, erased=erased), beside)
+
+
+def _notice(erasures: Erasures, record: AuditRecord, row: Row[Any]) -> None:
+    """Remember what a record says was erased, and what is gone beside it."""
+    erasures.hear(record)
+    if row.verdict_seq is not None and row.content_seq is None:
+        erasures.texts.add(row.seq, row.seq)
+    if row.answer_seq is not None and row.answer_note is None:
+        erasures.notes.add(row.seq, row.seq)
 
 
 def with_problems(report: Report, found: Iterable[Problem]) -> Report:
@@ -62,10 +77,30 @@ def with_problems(report: Report, found: Iterable[Problem]) -> Report:
     return replace(report, problems=tuple(problems[:MAX_PROBLEMS]))
 
 
-def orphans(connection: Connection) -> Iterator[Problem]:
-    """Find rows that belong to no record, and verdicts that do not say how they were answered."""
-    for seq, what in islice(desk.misfits(connection), MAX_PROBLEMS):
-        yield Problem(seq=seq, what=what)
+def afterwards(connection: Connection, erasures: Erasures) -> Iterator[Problem]:
+    """Find what no single record shows: rows of no record, answers and erasures that do not fit."""
+    for found in (
+        desk.misfits(connection),
+        erasures.unexplained(),
+        _not_erased(connection, contents.c.seq, erasures.told_texts),
+        _not_erased(connection, reviews.c.seq, erasures.told_notes, reviews.c.note.is_not(None)),
+    ):
+        for seq, what in islice(found, MAX_PROBLEMS):
+            yield Problem(seq=seq, what=what)
+    yield from _orphans(connection)
+
+
+def _not_erased(
+    connection: Connection, seq: Column[int], told: Ranges, *there: ColumnElement[bool]
+) -> Iterator[tuple[int, str]]:
+    """Find what a record says was erased, now: a row that was read before may be gone by now."""
+    for first, last in told.runs():
+        wanted = select(seq).where(seq >= first, seq <= last, *there).limit(MAX_PROBLEMS)
+        for found in connection.execute(wanted).scalars():
+            yield found, "was erased, as a record says, and is there all the same"
+
+
+def _orphans(connection: Connection) -> Iterator[Problem]:
     for table in (verdicts, contents, reviews):
         alone = select(table.c.seq).where(table.c.seq.not_in(select(records.c.seq)))
         for seq in connection.execute(alone.limit(MAX_PROBLEMS)).scalars():

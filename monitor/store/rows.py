@@ -30,6 +30,13 @@ class Query:
     conversation_id: str | None = None
     #: Of this run of re-scoring; None: only those made when the response was.
     run: str | None = None
+    #: Made at or after, and made before: times as stored.
+    since: str | None = None
+    until: str | None = None
+    #: Only these; empty: all.
+    verdict_ids: tuple[str, ...] = ()
+    #: None of these tenants'.
+    except_tenants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,8 @@ records = Table(
 )
 _policies = text("kind = 'policy'")
 Index("ix_records_policies", records.c.seq, sqlite_where=_policies, postgresql_where=_policies)
+_retention = text("kind = 'retention'")
+Index("ix_records_retention", records.c.seq, sqlite_where=_retention, postgresql_where=_retention)
 
 verdicts = Table(
     "verdicts",
@@ -84,6 +86,7 @@ verdicts = Table(
     #: Outcome of the newest review, None before the first: the only column that ever changes.
     Column("review", Text),
 )
+Index(None, verdicts.c.created_at, verdicts.c.seq)
 Index(None, verdicts.c.decision, verdicts.c.seq)
 Index(None, verdicts.c.model, verdicts.c.seq)
 _talk = text("conversation_id <> ''")

@@ -90,8 +90,38 @@ def models(connection: Connection) -> tuple[str, ...]:
 def conditions(query: Query) -> Iterator[ColumnElement[bool]]:
     """What a verdict must fulfil to fit the query."""
     yield verdicts.c.run.is_(None) if query.run is None else verdicts.c.run == label(query.run)
+    yield from of_any_run(query)
+
+
+def of_any_run(query: Query) -> Iterator[ColumnElement[bool]]:
+    """Likewise, whether it was made when the response was or when that was judged again."""
+    yield from _in_time(query)
+    yield from _of_whom(query)
+    yield from _decided(query)
+
+
+def _in_time(query: Query) -> Iterator[ColumnElement[bool]]:
     if query.before is not None:
         yield verdicts.c.seq < query.before
+    if query.since is not None:
+        yield verdicts.c.created_at >= query.since
+    if query.until is not None:
+        yield verdicts.c.created_at < query.until
+
+
+def _of_whom(query: Query) -> Iterator[ColumnElement[bool]]:
+    if query.verdict_ids:
+        yield verdicts.c.verdict_id.in_(map(label, query.verdict_ids))
+    if query.except_tenants:
+        yield verdicts.c.tenant.not_in(query.except_tenants)
+    for name in ("model", "tenant", "conversation_id"):
+        if (wanted := getattr(query, name)) is not None:
+            yield verdicts.c[name] == wanted
+    if query.conversation_id:  # as the index on conversations has it
+        yield verdicts.c.conversation_id != literal("", literal_execute=True)
+
+
+def _decided(query: Query) -> Iterator[ColumnElement[bool]]:
     if query.decision is not None:
         yield verdicts.c.decision == query.decision.value
     if query.unscored is not None:
@@ -100,11 +130,6 @@ def conditions(query: Query) -> Iterator[ColumnElement[bool]]:
         yield verdicts.c.coverage_gaps != "" if query.gaps else verdicts.c.coverage_gaps == ""
     if query.check is not None and query.min_probability is not None:
         yield verdicts.c[query.check.value] >= query.min_probability
-    for name in ("model", "tenant", "conversation_id"):
-        if (wanted := getattr(query, name)) is not None:
-            yield verdicts.c[name] == wanted
-    if query.conversation_id:  # as the index on conversations has it
-        yield verdicts.c.conversation_id != literal("", literal_execute=True)
 
 
 def row_of(row: Row[Any]) -> VerdictRow:

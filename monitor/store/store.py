@@ -12,8 +12,10 @@ from monitor.store import chain, checkpoints, inspection, search
 from monitor.store.accounts import Accounts
 from monitor.store.checkpoints import Link, StoredCheckpoint
 from monitor.store.content import Content, columns, pack
-from monitor.store.database import connect, reading, writing
+from monitor.store.database import connect, reading, scrub, writing
+from monitor.store.erasures import Erasures
 from monitor.store.inspection import Watch
+from monitor.store.retention import Retention
 from monitor.store.reviews import Reviews
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.store.schema import contents, heartbeats, records, verdicts
@@ -44,6 +46,8 @@ class Store:
         self.reviews = Reviews(self)
         #: Who may come in.
         self.accounts = Accounts(self)
+        #: How long texts are kept.
+        self.retention = Retention(self)
 
     @classmethod
     def open(cls, url: str = "sqlite:///subtext.db", *, must_exist: bool = False) -> Self:
@@ -65,6 +69,10 @@ class Store:
         """Open a transaction that waits for no one."""
         with reading(self._engine) as connection:
             yield connection
+
+    def scrub(self) -> None:
+        """Leave no copy of what was deleted in the files of the database, as far as we can say."""
+        scrub(self._engine)
 
     def record_verdict(self, verdict: Verdict, trace: Trace) -> AuditRecord:
         """Record a verdict about `trace`; for a known verdict id, return what was recorded."""
@@ -179,12 +187,17 @@ class Store:
         `expect_size` and `expect_head` are what was once known of the log: see `audit.verify`.
         `watch` is handed all records and hands them on: see `coverage.Coverage`.
         """
-        rows = self._stream(inspection.everything)
+        erasures = Erasures()
         report = inspection.inspect(
-            rows, expect_size=expect_size, expect_head=expect_head, watch=watch
+            self._stream(inspection.everything),
+            expect_size=expect_size,
+            expect_head=expect_head,
+            erasures=erasures,
+            watch=watch,
         )
         with reading(self._engine) as connection:
-            return inspection.with_problems(report, inspection.orphans(connection))
+            more = inspection.afterwards(connection, erasures)
+            return inspection.with_problems(report, more)
 
     def _stream(self, rows: Select[Any], start: int = FIRST) -> Iterator[Row[Any]]:
         wanted = rows.order_by(records.c.seq).limit(BATCH)

@@ -11,6 +11,7 @@ from monitor.checkpoint import CheckpointError, VerifierKey
 from monitor.coverage import Coverage, Held
 from monitor.export import ExportError, lines, read
 from monitor.store import StoreError
+from stream.cli import erase
 from stream.cli.evidence import counted, from_folder, print_findings, writing
 from stream.cli.options import (
     DEFAULT_DATABASE,
@@ -23,6 +24,8 @@ from stream.cli.options import (
 )
 
 app = typer.Typer(no_args_is_help=True, help="Check the tamper-evident record.")
+app.command("erase")(erase.erase)
+app.command("erasures")(erase.erasures)
 
 
 @app.command()

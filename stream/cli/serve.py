@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monitor.retention import RetentionError, Rules
 from monitor.types import Mode
 from stream.cli.options import (
     DEFAULT_DATABASE,
@@ -106,6 +107,21 @@ def serve(
             help="Folder for copies of the signed checkpoints: best one that others keep.",
         ),
     ] = None,
+    keep_text: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="SUBTEXT_KEEP_TEXT",
+            help="Erase texts of traces when they are older: 30d, and acme=7d for a tenant that has"
+            " another age. Can be repeated. Without it they stay.",
+        ),
+    ] = None,
+    keep_allowed_text: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SUBTEXT_KEEP_ALLOWED_TEXT",
+            help="Likewise, sooner, of what was judged in full and allowed: 3d.",
+        ),
+    ] = None,
     upstream_timeout: Annotated[
         float, typer.Option(help="Seconds without a byte before the upstream counts as broken off.")
     ] = 300.0,
@@ -162,6 +178,7 @@ def serve(
         raise fail("The demo asks itself over plain HTTP: --tls-cert goes with --upstream.")
     for name in (tenant_header, conversation_header):
         _check_header(name)
+    retention = _rules(keep_text or [], keep_allowed_text)
     # Half of the start-up time of every other command, were it at the top.
     from monitor.notary import Notary  # noqa: PLC0415
     from stream.proxy import Settings  # noqa: PLC0415
@@ -187,6 +204,7 @@ def serve(
         source=source,
         policy=obey(source),
         notary=Notary(store, key, vault),
+        retention=retention,
         settings=Settings(
             upstream=upstream or "",
             upstream_timeout=upstream_timeout,
@@ -229,6 +247,14 @@ def _open_telemetry() -> "Exporting":
         raise fail("--otel needs OpenTelemetry: pip install 'subtext[otel]'.") from error
     except ValueError as error:
         raise fail(f"--otel: {error}") from error
+
+
+def _rules(texts: list[str], allowed: str | None) -> Rules:
+    """Read for how long texts are kept, or stop with what is wrong."""
+    try:
+        return Rules.read(texts, allowed)
+    except RetentionError as error:
+        raise fail(f"--keep-text: {error}.") from error
 
 
 def _check_header(name: str) -> None:
