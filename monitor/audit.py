@@ -73,6 +73,8 @@ class Report:
     problems: tuple[Problem, ...]
     #: Verdicts whose text was erased; the chain still covers its hash.
     erased: int = 0
+    #: Verdicts whose text was not compared, because it is encrypted and its key was not given.
+    locked: int = 0
 
     @property
     def ok(self) -> bool:

@@ -2,7 +2,7 @@
 
 from monitor.store.accounts import Accounts, Act
 from monitor.store.checkpoints import Link, StoredCheckpoint
-from monitor.store.errors import Conflict, CorruptContent, StoreError, StoreUnavailable
+from monitor.store.errors import Conflict, CorruptContent, Locked, StoreError, StoreUnavailable
 from monitor.store.retention import Erased, Retention
 from monitor.store.reviews import Asker, Reviews
 from monitor.store.rows import (
@@ -27,6 +27,7 @@ __all__ = [
     "CorruptContent",
     "Erased",
     "Link",
+    "Locked",
     "Page",
     "Query",
     "Queue",

@@ -8,12 +8,14 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Row, select
 
 from monitor.audit import MAX_PROBLEMS, AuditRecord, Kind, Problem, Report, canonical, verify
+from monitor.sealing import Keyring
 from monitor.store import reviews as desk
 from monitor.store.chain import record_of
 from monitor.store.content import columns, excerpt, note_hash, review_columns, unpack
 from monitor.store.erasures import Erasures, Ranges
-from monitor.store.errors import CorruptContent
+from monitor.store.errors import CorruptContent, Locked
 from monitor.store.schema import contents, records, reviews, verdicts
+from monitor.store.sealed import Home, Text, data_of, excerpt_of
 
 #: Every record with its verdict row, its content and its review, under prefixed names.
 everything = (
@@ -38,28 +40,32 @@ def inspect(
     *,
     expect_size: int | None,
     expect_head: str | None,
-    erasures: Erasures,
+    keys: Keyring,
     watch: Watch = iter,
-) -> Report:
+) -> tuple[Report, Erasures]:
     """Verify the chain in `rows` of `everything` and compare the rest of each row with it.
 
-    What the rows say about erased texts is put into `erasures`.
+    Returns also what the rows say about erased texts.
     """
+    erasures = Erasures()
     beside: list[Problem] = []
-    erased = 0
+    erased = locked = 0
 
     def chain() -> Iterator[AuditRecord]:
-        nonlocal erased
+        nonlocal erased, locked
         for row in rows:
             record = record_of(row)
-            beside.extend(Problem(seq=record.seq, what=what) for what in _misfits(record, row))
+            beside.extend(
+                Problem(seq=record.seq, what=what) for what in _misfits(record, row, keys)
+            )
             del beside[MAX_PROBLEMS:]
             erased += row.verdict_seq is not None and row.content_seq is None
+            locked += row.content_key_id is not None and row.content_key_id not in keys
             _notice(erasures, record, row)
             yield record
 
     report = verify(watch(chain()), expect_size=expect_size, expect_head=expect_head)
-    return with_problems(replace(report, erased=erased), beside)
+    return with_problems(replace(report, erased=erased, locked=locked), beside), erasures
 
 
 def _notice(erasures: Erasures, record: AuditRecord, row: Row[Any]) -> None:
@@ -107,19 +113,19 @@ def _orphans(connection: Connection) -> Iterator[Problem]:
             yield Problem(seq=seq, what=f"stands in {table.name}, but not in the chain")
 
 
-def _misfits(record: AuditRecord, row: Row[Any]) -> list[str]:
+def _misfits(record: AuditRecord, row: Row[Any], keys: Keyring) -> list[str]:
     try:
         if canonical(record.body).decode("ascii") != row.body:
             return ["its body was altered"]
-        return list(_beside_misfits(record, row))
+        return list(_beside_misfits(record, row, keys))
     except (AttributeError, KeyError, TypeError, ValueError):
         return ["cannot be compared with its verdict row, content or review"]
 
 
-def _beside_misfits(record: AuditRecord, row: Row[Any]) -> Iterator[str]:
+def _beside_misfits(record: AuditRecord, row: Row[Any], keys: Keyring) -> Iterator[str]:
     if record.kind == Kind.VERDICT:
         yield from _row_misfits(record, row)
-        yield from _content_misfits(record, row)
+        yield from _content_misfits(record, row, keys)
     elif (row.verdict_seq, row.content_seq) != (None, None):
         yield "has a verdict row or content, but is no verdict"
     if record.kind == Kind.REVIEW:
@@ -149,13 +155,18 @@ def _row_misfits(record: AuditRecord, row: Row[Any]) -> Iterator[str]:
             yield f"its verdict row was altered: {name}"
 
 
-def _content_misfits(record: AuditRecord, row: Row[Any]) -> Iterator[str]:
+def _content_misfits(record: AuditRecord, row: Row[Any], keys: Keyring) -> Iterator[str]:
     if row.content_seq is None:
         return
+    home = Home(row.verdict_verdict_id, row.verdict_tenant)
+    content = Text(row.content_key_id, row.content_excerpt, row.content_data)
     try:
-        trace, _ = unpack(record.body, row.content_data)
+        trace, _ = unpack(record.body, data_of(content, home, keys))
+        words = excerpt_of(content, home, keys)
     except CorruptContent as error:
         yield str(error)
+    except Locked:
+        return  # counted
     else:
-        if row.content_excerpt != excerpt(trace):
+        if words != excerpt(trace):
             yield "its excerpt was altered"

@@ -69,6 +69,8 @@ class VerdictRow:
     review: Outcome | None
     #: The first words of the answer, else of the thinking; None when the content was erased.
     excerpt: str | None
+    #: The content is there, but encrypted with a key that is not; the excerpt is then empty.
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +87,9 @@ class StoredVerdict:
     """Everything about one verdict."""
 
     row: VerdictRow
-    #: The public JSON of the verdict; without evidence and steps once the content was erased.
+    #: The public JSON of the verdict; without evidence and steps when the trace is None.
     document: Mapping[str, Any]
-    #: None when the content was erased.
+    #: None when the content was erased or is locked.
     trace: Trace | None
 
 

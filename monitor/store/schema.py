@@ -127,6 +127,8 @@ contents = Table(
     Column("excerpt", Text, nullable=False),
     #: zlib-compressed canonical JSON; its SHA-256 and size are in the record.
     Column("data", LargeBinary, nullable=False),
+    #: Which key encrypted both, the excerpt then in base64; None: they are in the clear.
+    Column("key_id", Text),
 )
 
 heartbeats = Table(

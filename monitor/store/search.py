@@ -5,66 +5,77 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, literal, select
 
+from monitor.sealing import Keyring
 from monitor.store import chain
 from monitor.store.content import NO_POINTERS, label, unpack
-from monitor.store.errors import CorruptContent
+from monitor.store.errors import CorruptContent, Locked
 from monitor.store.rows import Page, Query, StoredVerdict, Summary, VerdictRow
 from monitor.store.schema import contents, records, verdicts
+from monitor.store.sealed import Home, Text, data_of, excerpt_of
 from monitor.types import Decision, Outcome
 
 MAX_PAGE = 500
+_COLUMNS = set(VerdictRow.__slots__) - {"locked"}
 
 #: Verdicts as `row_of` reads them.
-ROWS = select(verdicts, contents.c.excerpt).outerjoin_from(verdicts, contents)
+ROWS = select(verdicts, contents.c.excerpt, contents.c.key_id).outerjoin_from(verdicts, contents)
 
 _everything = (
-    select(verdicts, contents.c.excerpt, contents.c.data, records.c.body)
+    select(verdicts, contents.c.excerpt, contents.c.data, contents.c.key_id, records.c.body)
     .join_from(verdicts, contents)
     .join(records, records.c.seq == verdicts.c.seq)
 )
 
 
-def page(connection: Connection, query: Query) -> Page:
+def page(connection: Connection, query: Query, keys: Keyring) -> Page:
     """Return the newest verdicts that fit the query."""
     limit = max(1, min(query.limit, MAX_PAGE))
     wanted = ROWS.where(*conditions(query)).order_by(verdicts.c.seq.desc()).limit(limit + 1)
-    found = [row_of(row) for row in connection.execute(wanted)]
+    found = [row_of(row, keys) for row in connection.execute(wanted)]
     more = len(found) > limit
     return Page(rows=tuple(found[:limit]), next_before=found[limit - 1].seq if more else None)
 
 
-def stored(connection: Connection, verdict_id: str) -> StoredVerdict | None:
+def stored(connection: Connection, verdict_id: str, keys: Keyring) -> StoredVerdict | None:
     """Return one verdict; CorruptContent when its content is not what was stored."""
     found = connection.execute(ROWS.where(verdicts.c.verdict_id == label(verdict_id))).first()
     if found is None:
         return None
-    row = row_of(found)
+    row = row_of(found, keys)
     body = chain.get(connection, row.seq).body
     if "verdict" not in body:
         raise CorruptContent("the record of this verdict was altered")
-    content = select(contents.c.data).where(contents.c.seq == row.seq)
-    data = connection.execute(content).scalar_one_or_none()
-    trace, pointers = (None, NO_POINTERS) if data is None else unpack(body, data)
+    content = select(contents.c.data, contents.c.key_id).where(contents.c.seq == row.seq)
+    text = connection.execute(content).first()
+    if text is None or row.locked:
+        return StoredVerdict(row=row, document={**body["verdict"], **NO_POINTERS}, trace=None)
+    trace, pointers = unpack(
+        body, data_of(Text(text.key_id, data=text.data), Home(row.verdict_id, row.tenant), keys)
+    )
     return StoredVerdict(row=row, document={**body["verdict"], **pointers}, trace=trace)
 
 
-def live(connection: Connection, after: int, until: int, limit: int) -> list[StoredVerdict]:
+def live(
+    connection: Connection, after: int, until: int, limit: int, keys: Keyring
+) -> list[StoredVerdict]:
     """Return live verdicts whose text is there, oldest first, behind and up to these records."""
     wanted = (
         _everything.where(verdicts.c.run.is_(None), verdicts.c.seq > after, verdicts.c.seq <= until)
         .order_by(verdicts.c.seq)
         .limit(limit)
     )
-    return [_stored(row) for row in connection.execute(wanted)]
+    return [_stored(row, keys) for row in connection.execute(wanted)]
 
 
-def _stored(row: Row[Any]) -> StoredVerdict:
+def _stored(row: Row[Any], keys: Keyring) -> StoredVerdict:
     body = chain.body_of(row.body)
     if "verdict" not in body:
         raise CorruptContent("the record of a verdict was altered")
-    trace, pointers = unpack(body, row.data)
+    trace, pointers = unpack(
+        body, data_of(Text(row.key_id, data=row.data), Home(row.verdict_id, row.tenant), keys)
+    )
     document = {**body["verdict"], **pointers}
-    return StoredVerdict(row=row_of(row), document=document, trace=trace)
+    return StoredVerdict(row=row_of(row, keys), document=document, trace=trace)
 
 
 def summary(connection: Connection) -> Summary:
@@ -132,9 +143,15 @@ def _decided(query: Query) -> Iterator[ColumnElement[bool]]:
         yield verdicts.c[query.check.value] >= query.min_probability
 
 
-def row_of(row: Row[Any]) -> VerdictRow:
+def row_of(row: Row[Any], keys: Keyring) -> VerdictRow:
     """Read a row of `ROWS`; CorruptContent when it holds what nobody writes."""
-    fields = {name: getattr(row, name) for name in VerdictRow.__slots__}
+    fields = {name: getattr(row, name) for name in _COLUMNS}
+    try:
+        fields["excerpt"] = excerpt_of(
+            Text(row.key_id, row.excerpt), Home(row.verdict_id, row.tenant), keys
+        )
+    except Locked:
+        fields |= {"excerpt": "", "locked": True}
     fields["review"] = None if row.review is None else outcome_of(row.review)
     return VerdictRow(**{**fields, "decision": _decision(row.decision)})
 

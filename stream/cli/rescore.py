@@ -13,14 +13,15 @@ from classifiers.port import Classifier
 from dashboard.inert import visible
 from monitor.dialects.logs import MapError
 from monitor.engine import Engine
+from monitor.sealing import ContentKeyError
 from monitor.store import StoreError
 from stream.cli.options import (
     ModelDir,
     PolicyFile,
     calibrated,
     fail,
+    open_archive,
     open_classifier,
-    open_store,
     read_policy,
 )
 from stream.rescore.errors import RescoreError
@@ -165,7 +166,7 @@ def _judge(job: "Job", engine: Engine, out: Path, names: tuple[str | None, str])
     from stream.rescore.run import judge_all  # noqa: PLC0415
 
     record, run = names
-    store = None if record is None else open_store(record)
+    store = None if record is None else open_archive(record)
     try:
         with ledger(job, engine, out, run=run, record=record) as held:
             with view.progress(job.size, engine.classifier) as progress:
@@ -214,7 +215,7 @@ def _told() -> Iterator[None]:
         if error.name not in ("pyarrow", "zstandard"):
             raise
         raise fail("Re-scoring needs more packages: pip install 'subtext[rescore]'.") from error
-    except (RescoreError, MapError, StoreError) as error:
+    except (RescoreError, MapError, StoreError, ContentKeyError) as error:
         raise fail(visible(str(error))) from error
     except OSError as error:
         raise fail(f"{error.strerror}: {visible(str(error.filename))}.") from error

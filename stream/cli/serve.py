@@ -13,6 +13,7 @@ from monitor.types import Mode
 from stream.cli.options import (
     DEFAULT_DATABASE,
     DEFAULT_KEY_FILE,
+    ContentKeys,
     Database,
     FollowedPolicyFile,
     KeyFile,
@@ -20,9 +21,9 @@ from stream.cli.options import (
     fail,
     is_web_address,
     obey,
+    open_archive,
     open_classifier,
     open_key,
-    open_store,
     open_vault,
 )
 from stream.cli.tls import (
@@ -100,6 +101,7 @@ def serve(
     model: ModelDir = None,
     database: Database = DEFAULT_DATABASE,
     key_file: KeyFile = DEFAULT_KEY_FILE,
+    content_keys: ContentKeys = None,
     checkpoints: Annotated[
         Path | None,
         typer.Option(
@@ -187,7 +189,7 @@ def serve(
     tls = sidecar_tls(tls_cert, tls_key, tls_client_ca)
     towards = upstream_tls(upstream, upstream_ca, upstream_cert, upstream_key)
     exporting = _open_telemetry() if otel else None
-    store = open_store(database)
+    store = open_archive(database, keys=content_keys)
     if not (unauthenticated_dashboard or _loopback(dashboard_host) or store.accounts.anyone()):
         store.close()
         raise fail(
