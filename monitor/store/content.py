@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from monitor.audit import canonical
 from monitor.dialects import disclosure_from_json, disclosure_to_json
 from monitor.store.errors import CorruptContent
+from monitor.store.texts import words_of
 from monitor.types import Channel, Check, Decision, Part, Review, Trace, Verdict
 from monitor.wire import verdict_json
 
@@ -29,6 +30,8 @@ class Content(NamedTuple):
     body: dict[str, Any]
     excerpt: str
     data: bytes
+    #: For the search index.
+    words: str
 
 
 def pack(verdict: Verdict, trace: Trace, run: str | None = None) -> Content:
@@ -50,7 +53,9 @@ def pack(verdict: Verdict, trace: Trace, run: str | None = None) -> Content:
     }
     if run is not None:
         body["run"] = run
-    return Content(body=body, excerpt=excerpt(trace), data=zlib.compress(plain))
+    return Content(
+        body=body, excerpt=excerpt(trace), data=zlib.compress(plain), words=words_of(trace)
+    )
 
 
 def unpack(body: Mapping[str, Any], data: bytes) -> tuple[Trace, dict[str, Any]]:

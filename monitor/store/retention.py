@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, select, update
 
 from monitor.audit import AuditRecord, Kind
 from monitor.store import chain
+from monitor.store import texts as index
 from monitor.store.erasures import ERASED, runs_of
 from monitor.store.rows import Query
 from monitor.store.schema import contents, records, reviews, verdicts
@@ -152,6 +153,7 @@ def _erase(connection: Connection, picked: Sequence[int], about: dict[str, str],
     if not texts and not notes:
         return Erased()  # another process was first
     connection.execute(delete(contents).where(contents.c.seq.in_(texts)))
+    index.drop(connection, texts)
     connection.execute(update(reviews).where(reviews.c.seq.in_(notes)).values(note=None))
     body = {**about, "texts": runs_of(texts), "notes": runs_of(notes)}
     chain.append(connection, kind=Kind.RETENTION, created_at=at, body=body)

@@ -20,9 +20,11 @@ class Query:
     unscored: bool | None = None
     #: True: only those that could not be seen in full; False: only those without a known gap.
     gaps: bool | None = None
-    #: Together: only those where `check` has at least this probability.
+    #: With one or both of the others: only those where `check` has at least the first probability,
+    #: and less than the second.
     check: Check | None = None
     min_probability: float | None = None
+    max_probability: float | None = None
     #: As in `VerdictRow.model`.
     model: str | None = None
     #: As in `VerdictRow`; a conversation is one tenant's, whatever others call theirs.
@@ -33,6 +35,11 @@ class Query:
     #: Made at or after, and made before: times as stored.
     since: str | None = None
     until: str | None = None
+    #: Only those that this person answered.
+    reviewer: str | None = None
+    #: Only those whose text has all of these words; `word*` for how a word begins. Text that is
+    #: encrypted is not found.
+    text: str | None = None
     #: Only these; empty: all.
     verdict_ids: tuple[str, ...] = ()
     #: None of these tenants'.

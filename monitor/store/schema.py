@@ -1,6 +1,6 @@
 """The tables: the chain, what is asked of it, and the text apart from both.
 
-    records ──< verdicts ──< contents          checkpoints    heartbeats
+    records ──< verdicts ──< contents          checkpoints    heartbeats    texts
        └──< reviews >──┴──< claims             users ──< sessions    tokens
 
 `records` is the truth and is only ever appended to. `verdicts` repeats parts of it in columns, so
@@ -8,7 +8,8 @@ that they can be searched. `contents` is the only place with text of a trace, so
 `checkpoints` says with signatures what `records` was at some sizes. `reviews` repeats the records
 of answers, with their notes, which can be erased too; `claims` says who is at what just now.
 `users`, `sessions` and `tokens` hold hashes of secrets; what was done to them is in `records`.
-`heartbeats` holds nothing.
+`heartbeats` holds nothing. `texts` is the search index over what is in `contents` in the clear; it
+is another one on each database, so it stands in `monitor.store.texts`.
 """
 
 from sqlalchemy import (
@@ -165,6 +166,8 @@ reviews = Table(
     #: None once it was erased; its SHA-256 is in the record.
     Column("note", Text),
 )
+
+Index("ix_reviews_reviewer", reviews.c.reviewer, reviews.c.verdict_seq)
 
 claims = Table(
     "claims",

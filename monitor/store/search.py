@@ -10,8 +10,9 @@ from monitor.store import chain
 from monitor.store.content import NO_POINTERS, label, unpack
 from monitor.store.errors import CorruptContent, Locked
 from monitor.store.rows import Page, Query, StoredVerdict, Summary, VerdictRow
-from monitor.store.schema import contents, records, verdicts
+from monitor.store.schema import contents, records, reviews, verdicts
 from monitor.store.sealed import Home, Text, data_of, excerpt_of
+from monitor.store.texts import has_words
 from monitor.types import Decision, Outcome
 
 MAX_PAGE = 500
@@ -109,6 +110,15 @@ def of_any_run(query: Query) -> Iterator[ColumnElement[bool]]:
     yield from _in_time(query)
     yield from _of_whom(query)
     yield from _decided(query)
+    yield from _found(query)
+
+
+def _found(query: Query) -> Iterator[ColumnElement[bool]]:
+    if query.reviewer is not None:
+        own = select(reviews.c.verdict_seq).where(reviews.c.reviewer == label(query.reviewer))
+        yield verdicts.c.seq.in_(own)
+    if query.text is not None:
+        yield has_words(query.text)
 
 
 def _in_time(query: Query) -> Iterator[ColumnElement[bool]]:
@@ -141,6 +151,8 @@ def _decided(query: Query) -> Iterator[ColumnElement[bool]]:
         yield verdicts.c.coverage_gaps != "" if query.gaps else verdicts.c.coverage_gaps == ""
     if query.check is not None and query.min_probability is not None:
         yield verdicts.c[query.check.value] >= query.min_probability
+    if query.check is not None and query.max_probability is not None:
+        yield verdicts.c[query.check.value] < query.max_probability
 
 
 def row_of(row: Row[Any], keys: Keyring) -> VerdictRow:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, selec
 
 from monitor.audit import AuditRecord, Kind, Report
 from monitor.sealing import Keyring
-from monitor.store import chain, checkpoints, inspection, search
+from monitor.store import chain, checkpoints, inspection, search, texts
 from monitor.store.accounts import Accounts
 from monitor.store.checkpoints import Link, StoredCheckpoint
 from monitor.store.content import Content, columns, pack
@@ -241,4 +241,6 @@ def _record(connection: Connection, content: Content, keys: Keyring) -> AuditRec
     connection.execute(_insert_verdict, {"seq": record.seq, **row})
     text = content_row(content, Home(row["verdict_id"], row["tenant"]), keys)
     connection.execute(_insert_content, {"seq": record.seq, **text})
+    if text["key_id"] is None:
+        texts.put(connection, record.seq, content.words)
     return record
