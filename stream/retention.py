@@ -14,7 +14,7 @@ from monitor.store import Erased, Store, StoreError
 _log = structlog.get_logger()
 
 #: Seconds between two rounds; a text may be so much older than its rule says.
-INTERVAL = 600.0
+INTERVAL = 3600.0
 #: Who erased, in the records.
 ACTOR = "retention rule"
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, select
 
-from monitor.audit import MAX_PROBLEMS, AuditRecord, Kind, Problem, Report, canonical, verify
+from monitor.audit import MAX_PROBLEMS, AuditRecord, Kind, Problem, Report, verify
 from monitor.sealing import Keyring
 from monitor.store import reviews as desk
 from monitor.store.chain import record_of
-from monitor.store.content import columns, excerpt, note_hash, review_columns, unpack
+from monitor.store.content import columns, excerpt_in, note_hash, review_columns
 from monitor.store.erasures import Erasures, Ranges
 from monitor.store.errors import CorruptContent, Locked
 from monitor.store.schema import contents, records, reviews, verdicts
@@ -115,8 +115,6 @@ def _orphans(connection: Connection) -> Iterator[Problem]:
 
 def _misfits(record: AuditRecord, row: Row[Any], keys: Keyring) -> list[str]:
     try:
-        if canonical(record.body).decode("ascii") != row.body:
-            return ["its body was altered"]
         return list(_beside_misfits(record, row, keys))
     except (AttributeError, KeyError, TypeError, ValueError):
         return ["cannot be compared with its verdict row, content or review"]
@@ -139,8 +137,9 @@ def _review_misfits(record: AuditRecord, row: Row[Any]) -> Iterator[str]:
         yield "its row of reviews is missing"
         return
     expected = {**review_columns(record.body), "created_at": record.created_at}
+    found = row._asdict()
     for name, value in expected.items():
-        if getattr(row, f"answer_{name}") != value:
+        if found[f"answer_{name}"] != value:
             yield f"its row of reviews was altered: {name}"
     if row.answer_note is not None and note_hash(row.answer_note) != record.body["note_sha256"]:
         yield "its note was altered"
@@ -150,8 +149,9 @@ def _row_misfits(record: AuditRecord, row: Row[Any]) -> Iterator[str]:
     if row.verdict_seq is None:
         yield "its verdict row is missing"
         return
+    found = row._asdict()
     for name, value in columns(record.body).items():
-        if getattr(row, f"verdict_{name}") != value:
+        if found[f"verdict_{name}"] != value:
             yield f"its verdict row was altered: {name}"
 
 
@@ -161,12 +161,12 @@ def _content_misfits(record: AuditRecord, row: Row[Any], keys: Keyring) -> Itera
     home = Home(row.verdict_verdict_id, row.verdict_tenant)
     content = Text(row.content_key_id, row.content_excerpt, row.content_data)
     try:
-        trace, _ = unpack(record.body, data_of(content, home, keys))
+        expected = excerpt_in(record.body, data_of(content, home, keys))
         words = excerpt_of(content, home, keys)
     except CorruptContent as error:
         yield str(error)
     except Locked:
         return  # counted
     else:
-        if words != excerpt(trace):
+        if words != expected:
             yield "its excerpt was altered"

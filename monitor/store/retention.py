@@ -8,9 +8,11 @@ from typing import Protocol
 from sqlalchemy import ColumnElement, Connection, Select, delete, select, update
 
 from monitor.audit import AuditRecord, Kind
-from monitor.store import chain
+from monitor.sealing import Keyring
+from monitor.store import chain, renewal
 from monitor.store import texts as index
 from monitor.store.erasures import ERASED, runs_of
+from monitor.store.renewal import Renewed
 from monitor.store.rows import Query
 from monitor.store.schema import contents, records, reviews, verdicts
 from monitor.store.search import conditions, of_any_run
@@ -19,6 +21,8 @@ from monitor.store.search import conditions, of_any_run
 BATCH = 500
 #: What a record says of itself when it holds the rules.
 RULES = "rules"
+#: And when texts were put under other keys.
+ENCRYPTED = "encrypted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,11 @@ class Erased:
 
 class Turns(Protocol):
     """How the store opens transactions."""
+
+    @property
+    def keys(self) -> Keyring:
+        """What encrypts and decrypts texts."""
+        ...
 
     def writing(self) -> AbstractContextManager[Connection]:
         """Open a transaction that no other writer runs beside."""
@@ -100,8 +109,29 @@ class Retention:
             self._turns.scrub()
         return total
 
+    def renew(self, *, by: str, at: str) -> Renewed:
+        """Store every text as it would be stored now, and record that keys changed.
+
+        What was done before an error stays so; to begin anew is safe.
+        """
+        total, after = Renewed(), -1
+        while True:
+            with self._turns.writing() as connection:
+                rows = renewal.batch(connection, after)
+                for row in rows:
+                    total += renewal.renew(connection, row, self._turns.keys)
+            if not rows:
+                break
+            after = rows[-1].seq
+        if total.encrypted:
+            body = {"act": ENCRYPTED, "by": by, "texts": total.encrypted}
+            with self._turns.writing() as connection:
+                chain.append(connection, kind=Kind.RETENTION, created_at=at, body=body)
+            self._turns.scrub()
+        return total
+
     def history(self) -> Iterator[AuditRecord]:
-        """Read what was erased and which rules held, newest first."""
+        """Read what was erased or encrypted and which rules held, newest first."""
         with self._turns.reading() as connection:
             found = list(_told(connection))
         return iter(found)

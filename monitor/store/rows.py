@@ -147,6 +147,13 @@ class Summary:
     #: Those on responses that could not be seen in full.
     gaps: int
 
+    def __add__(self, other: "Summary") -> "Summary":
+        return Summary(
+            decisions={name: n + other.decisions[name] for name, n in self.decisions.items()},
+            unscored=self.unscored + other.unscored,
+            gaps=self.gaps + other.gaps,
+        )
+
     @property
     def total(self) -> int:
         """All verdicts."""

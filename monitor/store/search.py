@@ -79,9 +79,9 @@ def _stored(row: Row[Any], keys: Keyring) -> StoredVerdict:
     return StoredVerdict(row=row_of(row, keys), document=document, trace=trace)
 
 
-def summary(connection: Connection) -> Summary:
-    """Count the verdicts."""
-    live = verdicts.c.run.is_(None)
+def summary(connection: Connection, after: int, until: int) -> Summary:
+    """Count the verdicts behind and up to these records."""
+    live = verdicts.c.run.is_(None) & (verdicts.c.seq > after) & (verdicts.c.seq <= until)
     counts = select(verdicts.c.decision, func.count()).where(live).group_by(verdicts.c.decision)
     found = {_decision(d): n for d, n in connection.execute(counts)}
     gaps = select(func.count()).where(live, verdicts.c.coverage_gaps != "")
@@ -94,9 +94,15 @@ def summary(connection: Connection) -> Summary:
 
 
 def models(connection: Connection) -> tuple[str, ...]:
-    """Return the models that verdicts are about, in order."""
-    distinct = select(verdicts.c.model).distinct().order_by(verdicts.c.model)
-    return tuple(connection.execute(distinct).scalars())
+    """Return the models that verdicts are about, in order: from one to the next in the index."""
+    after = verdicts.alias("after")
+    first = select(func.min(verdicts.c.model).label("model")).cte("found", recursive=True)
+    following = (
+        select(func.min(after.c.model)).where(after.c.model > first.c.model).scalar_subquery()
+    )
+    found = first.union_all(select(following).where(first.c.model.is_not(None)))
+    names = connection.execute(select(found.c.model)).scalars()
+    return tuple(name for name in names if name is not None)
 
 
 def conditions(query: Query) -> Iterator[ColumnElement[bool]]:

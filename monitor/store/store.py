@@ -45,6 +45,8 @@ class Store:
         self.keys = keys or Keyring()
         #: Threads queue here in turn; the database's own lock is for other processes.
         self._turn = threading.Lock()
+        #: How many verdicts there are up to a record: what is counted of them never changes.
+        self._counted: tuple[int, Summary | None] = (FIRST, None)
         #: What reviewers answered, and what waits for them.
         self.reviews = Reviews(self)
         #: Who may come in.
@@ -130,8 +132,15 @@ class Store:
 
     def summary(self) -> Summary:
         """Count the verdicts."""
+        until, known = self._counted
         with reading(self._engine) as connection:
-            return search.summary(connection)
+            newest = chain.last(connection)[0]
+            if newest == until and known is not None:
+                return known
+            more = search.summary(connection, until, newest)
+        counted = more if known is None else known + more
+        self._counted = (newest, counted)
+        return counted
 
     def models(self) -> tuple[str, ...]:
         """Return the models that verdicts are about, as labels, in order."""

@@ -31,6 +31,10 @@ _put = {
         " VALUES (:seq, array_to_tsvector(string_to_array(:words, ' ')))"
     ),
 }
+_has = {
+    "sqlite": text("SELECT 1 FROM texts WHERE rowid = :seq"),
+    "postgresql": text("SELECT 1 FROM texts WHERE seq = :seq"),
+}
 _drop = {
     "sqlite": text("DELETE FROM texts WHERE rowid IN :seqs"),
     "postgresql": text("DELETE FROM texts WHERE seq IN :seqs"),
@@ -48,6 +52,11 @@ def put(connection: Connection, seq: int, words: str) -> None:
     """Index the text of a verdict."""
     if words:
         connection.execute(_put[connection.dialect.name], {"seq": seq, "words": words})
+
+
+def has(connection: Connection, seq: int) -> bool:
+    """Tell whether a verdict is in the index."""
+    return connection.execute(_has[connection.dialect.name], {"seq": seq}).first() is not None
 
 
 def drop(connection: Connection, seqs: Sequence[int]) -> None:

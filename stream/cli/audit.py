@@ -27,6 +27,7 @@ from stream.cli.options import (
 app = typer.Typer(no_args_is_help=True, help="Check the tamper-evident record.")
 app.command("erase")(erase.erase)
 app.command("erasures")(erase.erasures)
+app.command("renew")(erase.renew)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`subtext audit erase` and `erasures`: texts go, the record of that stays."""
+"""`subtext audit erase`, `erasures` and `renew`: texts go or change, the record of that stays."""
 
 import getpass
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from monitor.clock import stamp, utc_now
 from monitor.retention import RetentionError, age_of
 from monitor.store import CorruptContent, Erased, Query, Store, StoreError
 from monitor.types import Decision
-from stream.cli.options import DEFAULT_DATABASE, Database, fail, open_store
+from stream.cli.options import DEFAULT_DATABASE, ContentKeys, Database, fail, open_store
 
 
 class Decided(StrEnum):
@@ -86,6 +86,31 @@ def erase(
         store.close()
 
 
+def renew(
+    content_keys: ContentKeys = None,
+    by: Annotated[str, typer.Option(help="Who; default: your name on this machine.")] = "",
+    database: Database = DEFAULT_DATABASE,
+) -> None:
+    """Store all texts as new ones are stored: with the newest key, and searchable.
+
+    After adding a key to --content-keys: encrypts what is in the clear or
+    under an older key of the same tenant, which can be taken out of the file
+    afterwards. Encrypted texts leave the search index. After an upgrade: puts
+    texts that are older than the search into it. A server may run meanwhile.
+    """
+    store = open_store(database, must_exist=True, keys=content_keys)
+    try:
+        total = store.retention.renew(by=by or getpass.getuser(), at=utc_now())
+    except StoreError as error:
+        raise fail(str(error)) from error
+    finally:
+        store.close()
+    typer.echo(f"Encrypted: {total.encrypted}. Taken into the search: {total.indexed}.")
+    if total.locked:
+        typer.echo(f"Left as they are, for want of their keys: {total.locked}.")
+        raise typer.Exit(1)
+
+
 def erasures(database: Database = DEFAULT_DATABASE) -> None:
     """Show what was erased, by whom and why, newest first; and which rules held."""
     store = open_store(database, must_exist=True)
@@ -142,6 +167,8 @@ def _line(record: AuditRecord) -> tuple[Any, ...]:
     if "rules" in body:
         rules = ", ".join(map(str, body["rules"])) or "texts are kept for ever"
         return record.seq, record.created_at, f"rules: {rules}", "", ""
+    if isinstance(body.get("texts"), int):
+        return record.seq, record.created_at, f"encrypted {body['texts']}", body.get("by", ""), ""
     what = f"{_size(body.get('texts'))} texts, {_size(body.get('notes'))} notes"
     return record.seq, record.created_at, what, body.get("by", ""), body.get("reason", "")
 

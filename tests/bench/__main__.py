@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from classifiers.sessions import available_cpus
-from tests.bench import engine, overload, proxies, rescore, sidecar
+from tests.bench import engine, overload, proxies, rescore, sidecar, store
 
 PARTS = {
     "engine": engine.main,
@@ -14,6 +14,7 @@ PARTS = {
     "overload": overload.main,
     "proxies": proxies.main,
     "rescore": rescore.main,
+    "store": store.main,
 }
 
 

@@ -5,6 +5,7 @@ import sqlalchemy
 
 from monitor.sealing import ContentKey, Keyring
 from monitor.store import Asker, CorruptContent, Locked, Query, Store
+from monitor.store.renewal import Renewed
 from monitor.wire import verdict_json
 
 OLD = ContentKey(key_id="old", secret=bytes(32))
@@ -110,3 +111,33 @@ def test_another_key_of_the_same_name_is_no_key(opened, sample):
 def test_the_same_text_is_never_encrypted_alike(opened, sample, sql):
     opened(OLD).record_verdicts([sample(n) for n in range(3)])
     assert len(set(sql("SELECT data FROM contents").scalars())) == 3
+
+
+def test_texts_can_be_put_under_the_newest_key(opened, sample, sql):
+    opened().record_verdicts([sample(0), sample(1, tenant="acme")])
+    opened(OLD).record_verdict(*sample(2))
+    assert opened(OLD).retention.renew(by="anna", at="2026") == Renewed(encrypted=2)
+    store = opened(OLD, NEW, ACME)
+    assert store.retention.renew(by="anna", at="2026") == Renewed(encrypted=3)
+    found = sql("SELECT key_id FROM contents ORDER BY seq").scalars()
+    assert list(found) == ["new", "acme-1", "new"]
+    assert [store.verdict(f"verdict-{n}").trace for n in range(3)] == [
+        sample(0)[1],
+        sample(1, tenant="acme")[1],
+        sample(2)[1],
+    ]
+    assert store.verdicts(Query(text="done")).rows == ()
+    assert next(store.retention.history()).body == {"act": "encrypted", "by": "anna", "texts": 3}
+    assert opened(NEW, ACME).audit().ok
+    assert opened(NEW, ACME).retention.renew(by="anna", at="2026") == Renewed()
+    assert opened(ACME).retention.renew(by="anna", at="2026") == Renewed(locked=2)
+
+
+def test_texts_from_before_the_search_can_be_taken_into_it(opened, sample, sql):
+    store = opened()
+    store.record_verdicts([sample(n) for n in range(3)])
+    sql("DELETE FROM texts")
+    assert store.verdicts(Query(text="done")).rows == ()
+    assert store.retention.renew(by="anna", at="2026") == Renewed(indexed=3)
+    assert len(store.verdicts(Query(text="done")).rows) == 3
+    assert store.newest_seq() == 2
