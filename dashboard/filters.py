@@ -18,6 +18,8 @@ PAGE = 50
 DEFAULT_MIN = 0.5
 #: Records are numbered in 64 bits.
 _MAX_SEQ = 2**63 - 1
+#: UTC, a day or more exactly; such texts compare like times that are stored.
+_TIME = r"^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?)?$"
 
 
 class Filters(BaseModel):
@@ -33,6 +35,11 @@ class Filters(BaseModel):
     conversation: Annotated[str | None, _Unset] = Field(default=None, max_length=300)
     check: Annotated[Check | None, _Unset] = None
     min_probability: Annotated[float | None, _Unset] = Field(default=None, ge=0, le=1)
+    max_probability: Annotated[float | None, _Unset] = Field(default=None, ge=0, le=1)
+    reviewer: Annotated[str | None, _Unset] = Field(default=None, max_length=64)
+    text: Annotated[str | None, _Unset] = Field(default=None, max_length=300)
+    since: Annotated[str | None, _Unset] = Field(default=None, pattern=_TIME)
+    until: Annotated[str | None, _Unset] = Field(default=None, pattern=_TIME)
     before: Annotated[int | None, _Unset] = Field(default=None, ge=0, le=_MAX_SEQ)
 
     @property
@@ -43,9 +50,9 @@ class Filters(BaseModel):
     @property
     def threshold(self) -> float | None:
         """The least probability of the chosen check."""
-        if self.check is None:
-            return None
-        return DEFAULT_MIN if self.min_probability is None else self.min_probability
+        if self.check is not None and self.min_probability is None and self.max_probability is None:
+            return DEFAULT_MIN
+        return None if self.check is None else self.min_probability
 
     def query(self, *, before: int | None = None, limit: int = PAGE) -> Query:
         """The same, as the store wants it."""
@@ -57,6 +64,11 @@ class Filters(BaseModel):
             gaps=self.gaps,
             check=self.check,
             min_probability=self.threshold,
+            max_probability=self.max_probability,
+            reviewer=self.reviewer,
+            text=self.text,
+            since=self.since,
+            until=self.until,
             model=self.model,
             tenant=self.tenant,
             conversation_id=self.conversation,

@@ -33,6 +33,8 @@ class Kind(StrEnum):
     REVIEW = "review"
     #: Something that decides who may do what: a user, a token, a login. Never a secret.
     ACCOUNT = "account"
+    #: What became of texts: how long they are kept, which were erased, by whom and why.
+    RETENTION = "retention"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +71,28 @@ class Report:
     head: str
     #: At most `MAX_PROBLEMS` of them.
     problems: tuple[Problem, ...]
-    #: Verdicts whose content is gone; the chain still covers their hashes.
+    #: Verdicts whose text was erased; the chain still covers its hash.
     erased: int = 0
+    #: Verdicts whose text was not compared, because it is encrypted and its key was not given.
+    locked: int = 0
 
     @property
     def ok(self) -> bool:
         """Whether the log is what was written."""
         return not self.problems
+
+
+class Verbatim(dict[str, Any]):
+    """The body of a record as it was read, with the text that it was read from.
+
+    That text is what must have been hashed. To verify it, it need not be written anew, which takes
+    longer than everything else about a record; only who computes all hashes anew can bring in one
+    that is not in canonical form.
+    """
+
+    def __init__(self, values: Mapping[str, Any], text: str) -> None:
+        super().__init__(values)
+        self.text = text
 
 
 def canonical(value: object) -> bytes:
@@ -143,7 +160,9 @@ def _misfits(record: AuditRecord, seq: int, head: str) -> Iterator[Problem]:
 def _digest_of(record: AuditRecord) -> str | None:
     form = b'{"body":%b,"created_at":%b,"kind":%b,"previous":%b,"seq":%d}'
     try:
-        values = map(canonical, (record.body, record.created_at, record.kind, record.previous))
-        return hashlib.sha256(form % (*values, record.seq)).hexdigest()
+        body = record.body
+        text = body.text.encode() if isinstance(body, Verbatim) else canonical(body)
+        values = map(canonical, (record.created_at, record.kind, record.previous))
+        return hashlib.sha256(form % (text, *values, record.seq)).hexdigest()
     except (TypeError, ValueError):
         return None

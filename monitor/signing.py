@@ -50,7 +50,7 @@ class SigningKey:
         """Read the key; a file that other users could read is refused."""
         try:
             with path.open("rb") as file:
-                _refuse_shared(path, os.fstat(file.fileno()).st_mode)
+                refuse_shared(path, os.fstat(file.fileno()).st_mode)
                 private = load_pem_private_key(file.read(), password=None)
         except OSError as error:
             raise KeyFileError(f"{path}: {error.strerror}") from error
@@ -91,6 +91,7 @@ def _write_private(path: Path, data: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _refuse_shared(path: Path, mode: int) -> None:
+def refuse_shared(path: Path, mode: int) -> None:
+    """Refuse a file with secrets that other users of the machine could read."""
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise KeyFileError(f"{path} can be read by other users: chmod 600 it, or make a new key")

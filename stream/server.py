@@ -22,12 +22,14 @@ from monitor.health import Health, ModelProbe, Part, store_probe
 from monitor.judging import Judge
 from monitor.notary import Notary
 from monitor.recording import recorder
+from monitor.retention import KEEP_ALL, Rules
 from monitor.rulebook import Rulebook, to_toml
 from monitor.store import Store
 from stream import proxy, replay
 from stream.checkpoints import attesting
 from stream.kafka.gate import Gate, KafkaJudge
 from stream.reload import PolicySource, following
+from stream.retention import retaining
 from stream.tracing import Tracer
 
 #: In a demo, a recorded response is asked for so often (seconds), so that the dashboard lives.
@@ -58,6 +60,8 @@ class Server:
     addresses: Addresses
     #: Signs checkpoints of the record; without one, nobody does.
     notary: Notary | None = None
+    #: For how long texts are kept.
+    retention: Rules = KEEP_ALL
     #: Where the policy is followed to; None keeps the one of the start.
     source: PolicySource | None = None
     #: How the sidecar shows itself to clients; None serves plain HTTP.
@@ -89,6 +93,7 @@ class Server:
             stack.push_async_callback(self.classifier.aclose)
             stack.callback(self.store.close)
             await stack.enter_async_context(attesting(self.notary))
+            await stack.enter_async_context(retaining(self.store, self.retention))
             judge: Judge = engine
             if self.gate is not None:
                 judge = await stack.enter_async_context(self.gate.judging(engine))

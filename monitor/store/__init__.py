@@ -2,7 +2,8 @@
 
 from monitor.store.accounts import Accounts, Act
 from monitor.store.checkpoints import Link, StoredCheckpoint
-from monitor.store.errors import Conflict, CorruptContent, StoreError, StoreUnavailable
+from monitor.store.errors import Conflict, CorruptContent, Locked, StoreError, StoreUnavailable
+from monitor.store.retention import Erased, Retention
 from monitor.store.reviews import Asker, Reviews
 from monitor.store.rows import (
     Claim,
@@ -25,10 +26,13 @@ __all__ = [
     "Claim",
     "Conflict",
     "CorruptContent",
+    "Erased",
     "Link",
+    "Locked",
     "Page",
     "Query",
     "Queue",
+    "Retention",
     "Reviews",
     "Run",
     "Runs",

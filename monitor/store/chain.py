@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, literal, select
 
-from monitor.audit import GENESIS, AuditRecord, Kind, canonical, seal
+from monitor.audit import GENESIS, AuditRecord, Kind, Verbatim, canonical, seal
 from monitor.store.schema import records
 
 # Built once: building a statement takes longer than running it.
@@ -15,6 +15,11 @@ _newest_first = records.c.seq.desc()
 _newest = select(records.c.seq, records.c.hash).order_by(_newest_first).limit(1)
 _is_policy: ColumnElement[bool] = records.c.kind == literal(Kind.POLICY.value, literal_execute=True)
 _newest_policy = select(records).where(_is_policy).order_by(_newest_first).limit(1)
+
+#: What the chain says of texts that were erased.
+IS_RETENTION: ColumnElement[bool] = records.c.kind == literal(
+    Kind.RETENTION.value, literal_execute=True
+)
 
 
 def append(
@@ -62,7 +67,7 @@ def record_of(row: Row[Any]) -> AuditRecord:
 def body_of(text: Any) -> dict[str, Any]:  # noqa: ANN401 (SQLite holds any type in any column)
     """Parse a stored body; what is none becomes one that fits no hash."""
     try:
-        body = json.loads(text)
-    except (TypeError, ValueError, RecursionError):
+        body = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
         body = None
-    return body if isinstance(body, dict) else {"unreadable": repr(text)}
+    return Verbatim(body, text) if isinstance(body, dict) else {"unreadable": repr(text)}

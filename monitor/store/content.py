@@ -4,12 +4,13 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from monitor.audit import canonical
 from monitor.dialects import disclosure_from_json, disclosure_to_json
 from monitor.store.errors import CorruptContent
+from monitor.store.texts import words_of
 from monitor.types import Channel, Check, Decision, Part, Review, Trace, Verdict
 from monitor.wire import verdict_json
 
@@ -18,6 +19,7 @@ NO_POINTERS: Mapping[str, list[Any]] = {"evidence": [], "steps": []}
 #: Longest text in a searchable column; PostgreSQL cannot index much more.
 MAX_LABEL = 256
 EXCERPT = 120
+_EXCERPT_FROM = (Channel.ANSWER.value, Channel.THINKING.value, Channel.TOOL_CALL.value)
 
 _unstorable = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -29,6 +31,8 @@ class Content(NamedTuple):
     body: dict[str, Any]
     excerpt: str
     data: bytes
+    #: For the search index.
+    words: str
 
 
 def pack(verdict: Verdict, trace: Trace, run: str | None = None) -> Content:
@@ -50,7 +54,8 @@ def pack(verdict: Verdict, trace: Trace, run: str | None = None) -> Content:
     }
     if run is not None:
         body["run"] = run
-    return Content(body=body, excerpt=excerpt(trace), data=zlib.compress(plain))
+    first = excerpt((part.channel.value, part.text) for part in trace.parts)
+    return Content(body=body, excerpt=first, data=zlib.compress(plain), words=words_of(trace))
 
 
 def unpack(body: Mapping[str, Any], data: bytes) -> tuple[Trace, dict[str, Any]]:
@@ -71,6 +76,11 @@ def unpack(body: Mapping[str, Any], data: bytes) -> tuple[Trace, dict[str, Any]]
         disclosure=disclosure_from_json(body.get("disclosure")),
     )
     return trace, content
+
+
+def excerpt_in(body: Mapping[str, Any], data: bytes) -> str:
+    """Return the excerpt of what is stored; CorruptContent when that was altered."""
+    return excerpt(json.loads(_checked(body, data))["trace"]["parts"])
 
 
 def columns(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,17 +139,24 @@ def label(text: str) -> str:
     Control characters and lone surrogates become U+FFFD. Text that had some, or is long, ends in a
     digest, so that no two texts share a label.
     """
+    if len(text) <= MAX_LABEL and text.isascii() and text.isprintable():
+        return text
     kept = _unstorable.sub("\ufffd", text[: MAX_LABEL + 1])
     if kept == text and len(text) <= MAX_LABEL:
         return text
     return f"{kept[:200]}…{hashlib.sha256(canonical(text)).hexdigest()[:32]}"
 
 
-def excerpt(trace: Trace) -> str:
-    """Return the first words of the answer, else of the thinking, else of a tool call."""
-    texts = (trace.answer, trace.thinking, trace.text(Channel.TOOL_CALL))
-    first = next((t for t in texts if t), "")
-    words = " ".join(first[: 4 * EXCERPT].split())
+def excerpt(parts: Iterable[tuple[str, str]]) -> str:
+    """Return the first words of the answer, else of the thinking, else of a tool call.
+
+    `parts` are channels and their texts.
+    """
+    texts = dict.fromkeys(_EXCERPT_FROM, "")
+    for channel, text in parts:
+        texts[channel] += text[: 4 * EXCERPT - len(texts[channel])]
+    first = next((t for t in texts.values() if t), "")
+    words = " ".join(first.split())
     return _unstorable.sub("\ufffd", words)[:EXCERPT]
 
 

@@ -17,6 +17,8 @@ from monitor.store.errors import StoreUnavailable
 
 #: How long a writer waits for another process.
 BUSY_SECONDS = 30
+#: Pages of the search index that are merged in one go.
+_MERGE_PAGES = 500
 #: Any number that no other program uses for an advisory lock in the same database.
 _LOCK = 0x53756274_65787400
 #: As patient as with SQLite, unless the server is told to be less so.
@@ -92,6 +94,37 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def scrub(engine: Engine) -> None:
+    """Let SQLite overwrite what its index and its log still hold of deleted rows.
+
+    It does so in small steps, between which others can write. PostgreSQL does likewise when it
+    vacuums.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    with explained(engine):
+        connection: Any = engine.raw_connection()
+        try:
+            _compact(connection)
+            connection.execute("PRAGMA busy_timeout = 1000")  # others are not kept longer
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        finally:
+            connection.close()
+
+
+def _compact(connection: Any) -> None:  # noqa: ANN401 (driver's connection)
+    """Merge the search index until nothing in it is about texts that are no more.
+
+    https://www.sqlite.org/fts5.html#the_merge_command tells how, and when it is done.
+    """
+    pages, before = -_MERGE_PAGES, -2
+    while connection.total_changes - before >= 2:
+        before = connection.total_changes
+        connection.execute("INSERT INTO texts (texts, rank) VALUES ('merge', ?)", (pages,))
+        pages = _MERGE_PAGES
+
+
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
         return create_engine(url, hide_parameters=True, pool_pre_ping=True)
@@ -128,6 +161,7 @@ def _configure_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 (driv
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")  # erased is overwritten
 
 
 def _readable(raw: bytes) -> str:

@@ -3,6 +3,7 @@
 StoreError
 ├── StoreUnavailable   the database cannot be opened, read or written: nothing counts as recorded
 ├── CorruptContent     stored content is not what the chain says it was
+├── Locked             a text is encrypted with a key that was not given
 └── Conflict           what was asked does not fit what is stored by now: look again
 """
 
@@ -17,6 +18,10 @@ class StoreUnavailable(StoreError):  # noqa: N818 (reads as a sentence where it 
 
 class CorruptContent(StoreError):  # noqa: N818
     """Stored content differs from the hash in the chain; run an audit of the store."""
+
+
+class Locked(StoreError):  # noqa: N818
+    """A text is encrypted with a key that was not given; the message names the key."""
 
 
 class Conflict(StoreError):  # noqa: N818

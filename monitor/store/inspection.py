@@ -5,14 +5,17 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, select
 
-from monitor.audit import MAX_PROBLEMS, AuditRecord, Kind, Problem, Report, canonical, verify
+from monitor.audit import MAX_PROBLEMS, AuditRecord, Kind, Problem, Report, verify
+from monitor.sealing import Keyring
 from monitor.store import reviews as desk
 from monitor.store.chain import record_of
-from monitor.store.content import columns, excerpt, note_hash, review_columns, unpack
-from monitor.store.errors import CorruptContent
+from monitor.store.content import columns, excerpt_in, note_hash, review_columns
+from monitor.store.erasures import Erasures, Ranges
+from monitor.store.errors import CorruptContent, Locked
 from monitor.store.schema import contents, records, reviews, verdicts
+from monitor.store.sealed import Home, Text, data_of, excerpt_of
 
 #: Every record with its verdict row, its content and its review, under prefixed names.
 everything = (
@@ -37,23 +40,41 @@ def inspect(
     *,
     expect_size: int | None,
     expect_head: str | None,
+    keys: Keyring,
     watch: Watch = iter,
-) -> Report:
-    """Verify the chain in `rows` of `everything` and compare the rest of each row with it."""
+) -> tuple[Report, Erasures]:
+    """Verify the chain in `rows` of `everything` and compare the rest of each row with it.
+
+    Returns also what the rows say about erased texts.
+    """
+    erasures = Erasures()
     beside: list[Problem] = []
-    erased = 0
+    erased = locked = 0
 
     def chain() -> Iterator[AuditRecord]:
-        nonlocal erased
+        nonlocal erased, locked
         for row in rows:
             record = record_of(row)
-            beside.extend(Problem(seq=record.seq, what=what) for what in _misfits(record, row))
+            beside.extend(
+                Problem(seq=record.seq, what=what) for what in _misfits(record, row, keys)
+            )
             del beside[MAX_PROBLEMS:]
             erased += row.verdict_seq is not None and row.content_seq is None
+            locked += row.content_key_id is not None and row.content_key_id not in keys
+            _notice(erasures, record, row)
             yield record
 
     report = verify(watch(chain()), expect_size=expect_size, expect_head=expect_head)
-    return with_problems(replace(report, erased=erased), beside)
+    return with_problems(replace(report, erased=erased, locked=locked), beside), erasures
+
+
+def _notice(erasures: Erasures, record: AuditRecord, row: Row[Any]) -> None:
+    """Remember what a record says was erased, and what is gone beside it."""
+    erasures.hear(record)
+    if row.verdict_seq is not None and row.content_seq is None:
+        erasures.texts.add(row.seq, row.seq)
+    if row.answer_seq is not None and row.answer_note is None:
+        erasures.notes.add(row.seq, row.seq)
 
 
 def with_problems(report: Report, found: Iterable[Problem]) -> Report:
@@ -62,29 +83,47 @@ def with_problems(report: Report, found: Iterable[Problem]) -> Report:
     return replace(report, problems=tuple(problems[:MAX_PROBLEMS]))
 
 
-def orphans(connection: Connection) -> Iterator[Problem]:
-    """Find rows that belong to no record, and verdicts that do not say how they were answered."""
-    for seq, what in islice(desk.misfits(connection), MAX_PROBLEMS):
-        yield Problem(seq=seq, what=what)
+def afterwards(connection: Connection, erasures: Erasures) -> Iterator[Problem]:
+    """Find what no single record shows: rows of no record, answers and erasures that do not fit."""
+    for found in (
+        desk.misfits(connection),
+        erasures.unexplained(),
+        _not_erased(connection, contents.c.seq, erasures.told_texts),
+        _not_erased(connection, reviews.c.seq, erasures.told_notes, reviews.c.note.is_not(None)),
+    ):
+        for seq, what in islice(found, MAX_PROBLEMS):
+            yield Problem(seq=seq, what=what)
+    yield from _orphans(connection)
+
+
+def _not_erased(
+    connection: Connection, seq: Column[int], told: Ranges, *there: ColumnElement[bool]
+) -> Iterator[tuple[int, str]]:
+    """Find what a record says was erased, now: a row that was read before may be gone by now."""
+    for first, last in told.runs():
+        wanted = select(seq).where(seq >= first, seq <= last, *there).limit(MAX_PROBLEMS)
+        for found in connection.execute(wanted).scalars():
+            yield found, "was erased, as a record says, and is there all the same"
+
+
+def _orphans(connection: Connection) -> Iterator[Problem]:
     for table in (verdicts, contents, reviews):
         alone = select(table.c.seq).where(table.c.seq.not_in(select(records.c.seq)))
         for seq in connection.execute(alone.limit(MAX_PROBLEMS)).scalars():
             yield Problem(seq=seq, what=f"stands in {table.name}, but not in the chain")
 
 
-def _misfits(record: AuditRecord, row: Row[Any]) -> list[str]:
+def _misfits(record: AuditRecord, row: Row[Any], keys: Keyring) -> list[str]:
     try:
-        if canonical(record.body).decode("ascii") != row.body:
-            return ["its body was altered"]
-        return list(_beside_misfits(record, row))
+        return list(_beside_misfits(record, row, keys))
     except (AttributeError, KeyError, TypeError, ValueError):
         return ["cannot be compared with its verdict row, content or review"]
 
 
-def _beside_misfits(record: AuditRecord, row: Row[Any]) -> Iterator[str]:
+def _beside_misfits(record: AuditRecord, row: Row[Any], keys: Keyring) -> Iterator[str]:
     if record.kind == Kind.VERDICT:
         yield from _row_misfits(record, row)
-        yield from _content_misfits(record, row)
+        yield from _content_misfits(record, row, keys)
     elif (row.verdict_seq, row.content_seq) != (None, None):
         yield "has a verdict row or content, but is no verdict"
     if record.kind == Kind.REVIEW:
@@ -98,8 +137,9 @@ def _review_misfits(record: AuditRecord, row: Row[Any]) -> Iterator[str]:
         yield "its row of reviews is missing"
         return
     expected = {**review_columns(record.body), "created_at": record.created_at}
+    found = row._asdict()
     for name, value in expected.items():
-        if getattr(row, f"answer_{name}") != value:
+        if found[f"answer_{name}"] != value:
             yield f"its row of reviews was altered: {name}"
     if row.answer_note is not None and note_hash(row.answer_note) != record.body["note_sha256"]:
         yield "its note was altered"
@@ -109,18 +149,24 @@ def _row_misfits(record: AuditRecord, row: Row[Any]) -> Iterator[str]:
     if row.verdict_seq is None:
         yield "its verdict row is missing"
         return
+    found = row._asdict()
     for name, value in columns(record.body).items():
-        if getattr(row, f"verdict_{name}") != value:
+        if found[f"verdict_{name}"] != value:
             yield f"its verdict row was altered: {name}"
 
 
-def _content_misfits(record: AuditRecord, row: Row[Any]) -> Iterator[str]:
+def _content_misfits(record: AuditRecord, row: Row[Any], keys: Keyring) -> Iterator[str]:
     if row.content_seq is None:
         return
+    home = Home(row.verdict_verdict_id, row.verdict_tenant)
+    content = Text(row.content_key_id, row.content_excerpt, row.content_data)
     try:
-        trace, _ = unpack(record.body, row.content_data)
+        expected = excerpt_in(record.body, data_of(content, home, keys))
+        words = excerpt_of(content, home, keys)
     except CorruptContent as error:
         yield str(error)
+    except Locked:
+        return  # counted
     else:
-        if row.content_excerpt != excerpt(trace):
+        if words != expected:
             yield "its excerpt was altered"

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from monitor.audit import AuditRecord, Kind
+from monitor.sealing import Keyring
 from monitor.store import chain
 from monitor.store.content import label, review_body, review_columns
 from monitor.store.errors import Conflict
@@ -50,6 +51,11 @@ _urgency = case(
 
 class Turns(Protocol):
     """How the store opens transactions: writers one after the other, readers at any time."""
+
+    @property
+    def keys(self) -> Keyring:
+        """What encrypts and decrypts texts."""
+        ...
 
     def writing(self) -> AbstractContextManager[Connection]:
         """Open a transaction that no other writer runs beside."""
@@ -124,7 +130,7 @@ class Reviews:
         count = select(func.count()).select_from(_waiting(query).order_by(None).subquery())
         with self._turns.reading() as connection:
             total = connection.execute(count).scalar_one()
-            tasks = tuple(map(_task, connection.execute(wanted)))
+            tasks = tuple(_task(row, self._turns.keys) for row in connection.execute(wanted))
         return Queue(tasks=tasks, total=total)
 
     def claim(self, verdict_id: str, asker: Asker, *, until: str) -> None:
@@ -219,10 +225,10 @@ def _offered(asker: Asker) -> ColumnElement[bool]:
     return verdicts.c.review.is_(None) | verdicts.c.seq.not_in(own)
 
 
-def _task(row: Row[Any]) -> Task:
+def _task(row: Row[Any], keys: Keyring) -> Task:
     held = row.reviewer is not None
     claim = Claim(reviewer=row.reviewer, expires_at=row.expires_at) if held else None
-    return Task(row=row_of(row), claim=claim)
+    return Task(row=row_of(row, keys), claim=claim)
 
 
 def _verdict(connection: Connection, verdict_id: str) -> Row[int, str | None]:

@@ -20,9 +20,11 @@ class Query:
     unscored: bool | None = None
     #: True: only those that could not be seen in full; False: only those without a known gap.
     gaps: bool | None = None
-    #: Together: only those where `check` has at least this probability.
+    #: With one or both of the others: only those where `check` has at least the first probability,
+    #: and less than the second.
     check: Check | None = None
     min_probability: float | None = None
+    max_probability: float | None = None
     #: As in `VerdictRow.model`.
     model: str | None = None
     #: As in `VerdictRow`; a conversation is one tenant's, whatever others call theirs.
@@ -30,6 +32,18 @@ class Query:
     conversation_id: str | None = None
     #: Of this run of re-scoring; None: only those made when the response was.
     run: str | None = None
+    #: Made at or after, and made before: times as stored.
+    since: str | None = None
+    until: str | None = None
+    #: Only those that this person answered.
+    reviewer: str | None = None
+    #: Only those whose text has all of these words; `word*` for how a word begins. Text that is
+    #: encrypted is not found.
+    text: str | None = None
+    #: Only these; empty: all.
+    verdict_ids: tuple[str, ...] = ()
+    #: None of these tenants'.
+    except_tenants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +76,8 @@ class VerdictRow:
     review: Outcome | None
     #: The first words of the answer, else of the thinking; None when the content was erased.
     excerpt: str | None
+    #: The content is there, but encrypted with a key that is not; the excerpt is then empty.
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +94,9 @@ class StoredVerdict:
     """Everything about one verdict."""
 
     row: VerdictRow
-    #: The public JSON of the verdict; without evidence and steps once the content was erased.
+    #: The public JSON of the verdict; without evidence and steps when the trace is None.
     document: Mapping[str, Any]
-    #: None when the content was erased.
+    #: None when the content was erased or is locked.
     trace: Trace | None
 
 
@@ -130,6 +146,13 @@ class Summary:
     unscored: int
     #: Those on responses that could not be seen in full.
     gaps: int
+
+    def __add__(self, other: "Summary") -> "Summary":
+        return Summary(
+            decisions={name: n + other.decisions[name] for name, n in self.decisions.items()},
+            unscored=self.unscored + other.unscored,
+            gaps=self.gaps + other.gaps,
+        )
 
     @property
     def total(self) -> int:

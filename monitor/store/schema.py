@@ -1,6 +1,6 @@
 """The tables: the chain, what is asked of it, and the text apart from both.
 
-    records ──< verdicts ──< contents          checkpoints    heartbeats
+    records ──< verdicts ──< contents          checkpoints    heartbeats    texts
        └──< reviews >──┴──< claims             users ──< sessions    tokens
 
 `records` is the truth and is only ever appended to. `verdicts` repeats parts of it in columns, so
@@ -9,6 +9,8 @@ that they can be searched. `contents` is the only place with text of a trace, so
 of answers, with their notes, which can be erased too; `claims` says who is at what just now.
 `users`, `sessions` and `tokens` hold hashes of secrets; what was done to them is in `records`.
 `runs` lists runs of re-scoring and what they changed. `heartbeats` holds nothing.
+`texts` is the search index over what is in `contents` in the clear; it is another one on each
+database, so it stands in `monitor.store.texts`.
 """
 
 from sqlalchemy import (
@@ -58,6 +60,8 @@ records = Table(
 )
 _policies = text("kind = 'policy'")
 Index("ix_records_policies", records.c.seq, sqlite_where=_policies, postgresql_where=_policies)
+_retention = text("kind = 'retention'")
+Index("ix_records_retention", records.c.seq, sqlite_where=_retention, postgresql_where=_retention)
 
 verdicts = Table(
     "verdicts",
@@ -84,6 +88,7 @@ verdicts = Table(
     #: Outcome of the newest review, None before the first: the only column that ever changes.
     Column("review", Text),
 )
+Index(None, verdicts.c.created_at, verdicts.c.seq)
 Index(None, verdicts.c.decision, verdicts.c.seq)
 Index(None, verdicts.c.model, verdicts.c.seq)
 _talk = text("conversation_id <> ''")
@@ -124,6 +129,8 @@ contents = Table(
     Column("excerpt", Text, nullable=False),
     #: zlib-compressed canonical JSON; its SHA-256 and size are in the record.
     Column("data", LargeBinary, nullable=False),
+    #: Which key encrypted both, the excerpt then in base64; None: they are in the clear.
+    Column("key_id", Text),
 )
 
 heartbeats = Table(
@@ -160,6 +167,8 @@ reviews = Table(
     #: None once it was erased; its SHA-256 is in the record.
     Column("note", Text),
 )
+
+Index("ix_reviews_reviewer", reviews.c.reviewer, reviews.c.verdict_seq)
 
 claims = Table(
     "claims",

@@ -5,71 +5,83 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, literal, select
 
+from monitor.sealing import Keyring
 from monitor.store import chain
 from monitor.store.content import NO_POINTERS, label, unpack
-from monitor.store.errors import CorruptContent
+from monitor.store.errors import CorruptContent, Locked
 from monitor.store.rows import Page, Query, StoredVerdict, Summary, VerdictRow
-from monitor.store.schema import contents, records, verdicts
+from monitor.store.schema import contents, records, reviews, verdicts
+from monitor.store.sealed import Home, Text, data_of, excerpt_of
+from monitor.store.texts import has_words
 from monitor.types import Decision, Outcome
 
 MAX_PAGE = 500
+_COLUMNS = set(VerdictRow.__slots__) - {"locked"}
 
 #: Verdicts as `row_of` reads them.
-ROWS = select(verdicts, contents.c.excerpt).outerjoin_from(verdicts, contents)
+ROWS = select(verdicts, contents.c.excerpt, contents.c.key_id).outerjoin_from(verdicts, contents)
 
 _everything = (
-    select(verdicts, contents.c.excerpt, contents.c.data, records.c.body)
+    select(verdicts, contents.c.excerpt, contents.c.data, contents.c.key_id, records.c.body)
     .join_from(verdicts, contents)
     .join(records, records.c.seq == verdicts.c.seq)
 )
 
 
-def page(connection: Connection, query: Query) -> Page:
+def page(connection: Connection, query: Query, keys: Keyring) -> Page:
     """Return the newest verdicts that fit the query."""
     limit = max(1, min(query.limit, MAX_PAGE))
     wanted = ROWS.where(*conditions(query)).order_by(verdicts.c.seq.desc()).limit(limit + 1)
-    found = [row_of(row) for row in connection.execute(wanted)]
+    found = [row_of(row, keys) for row in connection.execute(wanted)]
     more = len(found) > limit
     return Page(rows=tuple(found[:limit]), next_before=found[limit - 1].seq if more else None)
 
 
-def stored(connection: Connection, verdict_id: str) -> StoredVerdict | None:
+def stored(connection: Connection, verdict_id: str, keys: Keyring) -> StoredVerdict | None:
     """Return one verdict; CorruptContent when its content is not what was stored."""
     found = connection.execute(ROWS.where(verdicts.c.verdict_id == label(verdict_id))).first()
     if found is None:
         return None
-    row = row_of(found)
+    row = row_of(found, keys)
     body = chain.get(connection, row.seq).body
     if "verdict" not in body:
         raise CorruptContent("the record of this verdict was altered")
-    content = select(contents.c.data).where(contents.c.seq == row.seq)
-    data = connection.execute(content).scalar_one_or_none()
-    trace, pointers = (None, NO_POINTERS) if data is None else unpack(body, data)
+    content = select(contents.c.data, contents.c.key_id).where(contents.c.seq == row.seq)
+    text = connection.execute(content).first()
+    if text is None or row.locked:
+        return StoredVerdict(row=row, document={**body["verdict"], **NO_POINTERS}, trace=None)
+    trace, pointers = unpack(
+        body, data_of(Text(text.key_id, data=text.data), Home(row.verdict_id, row.tenant), keys)
+    )
     return StoredVerdict(row=row, document={**body["verdict"], **pointers}, trace=trace)
 
 
-def live(connection: Connection, after: int, until: int, limit: int) -> list[StoredVerdict]:
+def live(
+    connection: Connection, after: int, until: int, limit: int, keys: Keyring
+) -> list[StoredVerdict]:
     """Return live verdicts whose text is there, oldest first, behind and up to these records."""
     wanted = (
         _everything.where(verdicts.c.run.is_(None), verdicts.c.seq > after, verdicts.c.seq <= until)
         .order_by(verdicts.c.seq)
         .limit(limit)
     )
-    return [_stored(row) for row in connection.execute(wanted)]
+    return [_stored(row, keys) for row in connection.execute(wanted)]
 
 
-def _stored(row: Row[Any]) -> StoredVerdict:
+def _stored(row: Row[Any], keys: Keyring) -> StoredVerdict:
     body = chain.body_of(row.body)
     if "verdict" not in body:
         raise CorruptContent("the record of a verdict was altered")
-    trace, pointers = unpack(body, row.data)
+    trace, pointers = unpack(
+        body, data_of(Text(row.key_id, data=row.data), Home(row.verdict_id, row.tenant), keys)
+    )
     document = {**body["verdict"], **pointers}
-    return StoredVerdict(row=row_of(row), document=document, trace=trace)
+    return StoredVerdict(row=row_of(row, keys), document=document, trace=trace)
 
 
-def summary(connection: Connection) -> Summary:
-    """Count the verdicts."""
-    live = verdicts.c.run.is_(None)
+def summary(connection: Connection, after: int, until: int) -> Summary:
+    """Count the verdicts behind and up to these records."""
+    live = verdicts.c.run.is_(None) & (verdicts.c.seq > after) & (verdicts.c.seq <= until)
     counts = select(verdicts.c.decision, func.count()).where(live).group_by(verdicts.c.decision)
     found = {_decision(d): n for d, n in connection.execute(counts)}
     gaps = select(func.count()).where(live, verdicts.c.coverage_gaps != "")
@@ -82,16 +94,61 @@ def summary(connection: Connection) -> Summary:
 
 
 def models(connection: Connection) -> tuple[str, ...]:
-    """Return the models that verdicts are about, in order."""
-    distinct = select(verdicts.c.model).distinct().order_by(verdicts.c.model)
-    return tuple(connection.execute(distinct).scalars())
+    """Return the models that verdicts are about, in order: from one to the next in the index."""
+    after = verdicts.alias("after")
+    first = select(func.min(verdicts.c.model).label("model")).cte("found", recursive=True)
+    following = (
+        select(func.min(after.c.model)).where(after.c.model > first.c.model).scalar_subquery()
+    )
+    found = first.union_all(select(following).where(first.c.model.is_not(None)))
+    names = connection.execute(select(found.c.model)).scalars()
+    return tuple(name for name in names if name is not None)
 
 
 def conditions(query: Query) -> Iterator[ColumnElement[bool]]:
     """What a verdict must fulfil to fit the query."""
     yield verdicts.c.run.is_(None) if query.run is None else verdicts.c.run == label(query.run)
+    yield from of_any_run(query)
+
+
+def of_any_run(query: Query) -> Iterator[ColumnElement[bool]]:
+    """Likewise, whether it was made when the response was or when that was judged again."""
+    yield from _in_time(query)
+    yield from _of_whom(query)
+    yield from _decided(query)
+    yield from _found(query)
+
+
+def _found(query: Query) -> Iterator[ColumnElement[bool]]:
+    if query.reviewer is not None:
+        own = select(reviews.c.verdict_seq).where(reviews.c.reviewer == label(query.reviewer))
+        yield verdicts.c.seq.in_(own)
+    if query.text is not None:
+        yield has_words(query.text)
+
+
+def _in_time(query: Query) -> Iterator[ColumnElement[bool]]:
     if query.before is not None:
         yield verdicts.c.seq < query.before
+    if query.since is not None:
+        yield verdicts.c.created_at >= query.since
+    if query.until is not None:
+        yield verdicts.c.created_at < query.until
+
+
+def _of_whom(query: Query) -> Iterator[ColumnElement[bool]]:
+    if query.verdict_ids:
+        yield verdicts.c.verdict_id.in_(map(label, query.verdict_ids))
+    if query.except_tenants:
+        yield verdicts.c.tenant.not_in(query.except_tenants)
+    for name in ("model", "tenant", "conversation_id"):
+        if (wanted := getattr(query, name)) is not None:
+            yield verdicts.c[name] == wanted
+    if query.conversation_id:  # as the index on conversations has it
+        yield verdicts.c.conversation_id != literal("", literal_execute=True)
+
+
+def _decided(query: Query) -> Iterator[ColumnElement[bool]]:
     if query.decision is not None:
         yield verdicts.c.decision == query.decision.value
     if query.unscored is not None:
@@ -100,16 +157,19 @@ def conditions(query: Query) -> Iterator[ColumnElement[bool]]:
         yield verdicts.c.coverage_gaps != "" if query.gaps else verdicts.c.coverage_gaps == ""
     if query.check is not None and query.min_probability is not None:
         yield verdicts.c[query.check.value] >= query.min_probability
-    for name in ("model", "tenant", "conversation_id"):
-        if (wanted := getattr(query, name)) is not None:
-            yield verdicts.c[name] == wanted
-    if query.conversation_id:  # as the index on conversations has it
-        yield verdicts.c.conversation_id != literal("", literal_execute=True)
+    if query.check is not None and query.max_probability is not None:
+        yield verdicts.c[query.check.value] < query.max_probability
 
 
-def row_of(row: Row[Any]) -> VerdictRow:
+def row_of(row: Row[Any], keys: Keyring) -> VerdictRow:
     """Read a row of `ROWS`; CorruptContent when it holds what nobody writes."""
-    fields = {name: getattr(row, name) for name in VerdictRow.__slots__}
+    fields = {name: getattr(row, name) for name in _COLUMNS}
+    try:
+        fields["excerpt"] = excerpt_of(
+            Text(row.key_id, row.excerpt), Home(row.verdict_id, row.tenant), keys
+        )
+    except Locked:
+        fields |= {"excerpt": "", "locked": True}
     fields["review"] = None if row.review is None else outcome_of(row.review)
     return VerdictRow(**{**fields, "decision": _decision(row.decision)})
 

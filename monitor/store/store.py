@@ -8,16 +8,19 @@ from typing import Any, Self
 from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, select, update
 
 from monitor.audit import AuditRecord, Kind, Report
-from monitor.store import chain, checkpoints, inspection, search
+from monitor.sealing import Keyring
+from monitor.store import chain, checkpoints, inspection, search, texts
 from monitor.store.accounts import Accounts
 from monitor.store.checkpoints import Link, StoredCheckpoint
 from monitor.store.content import Content, columns, pack
-from monitor.store.database import connect, reading, writing
+from monitor.store.database import connect, reading, scrub, writing
 from monitor.store.inspection import Watch
+from monitor.store.retention import Retention
 from monitor.store.reviews import Reviews
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.store.runs import Runs
 from monitor.store.schema import contents, heartbeats, records, verdicts
+from monitor.store.sealed import Home, content_row
 from monitor.types import Trace, Verdict
 
 #: Records read at a time; between two reads no transaction is open.
@@ -37,21 +40,33 @@ class Store:
     disk. Several processes may share a database. Every failure is a StoreError.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, keys: Keyring | None = None) -> None:
         self._engine = engine
+        #: What encrypts texts, and decrypts them; without any, texts are stored in the clear.
+        self.keys = keys or Keyring()
         #: Threads queue here in turn; the database's own lock is for other processes.
         self._turn = threading.Lock()
+        #: How many verdicts there are up to a record: what is counted of them never changes.
+        self._counted: tuple[int, Summary | None] = (FIRST, None)
         #: What reviewers answered, and what waits for them.
         self.reviews = Reviews(self)
         #: Runs of re-scoring.
         self.runs = Runs(self)
         #: Who may come in.
         self.accounts = Accounts(self)
+        #: How long texts are kept.
+        self.retention = Retention(self)
 
     @classmethod
-    def open(cls, url: str = "sqlite:///subtext.db", *, must_exist: bool = False) -> Self:
+    def open(
+        cls,
+        url: str = "sqlite:///subtext.db",
+        *,
+        must_exist: bool = False,
+        keys: Keyring | None = None,
+    ) -> Self:
         """Open the database, create or migrate its tables; `sqlite://` is one in memory."""
-        return cls(connect(url, must_exist=must_exist))
+        return cls(connect(url, must_exist=must_exist), keys)
 
     def close(self) -> None:
         """Give the connections back; a database in memory is gone."""
@@ -69,6 +84,10 @@ class Store:
         with reading(self._engine) as connection:
             yield connection
 
+    def scrub(self) -> None:
+        """Leave no copy of what was deleted in the files of the database, as far as we can say."""
+        scrub(self._engine)
+
     def record_verdict(self, verdict: Verdict, trace: Trace) -> AuditRecord:
         """Record a verdict about `trace`; for a known verdict id, return what was recorded."""
         return self.record_verdicts([(verdict, trace)])[0]
@@ -79,7 +98,7 @@ class Store:
         """Record all or none of these, in one transaction; `run` names a run of re-scoring."""
         packed = [pack(verdict, trace, run) for verdict, trace in pairs]
         with self._turn, writing(self._engine) as connection:
-            return tuple(_record(connection, content) for content in packed)
+            return tuple(_record(connection, content, self.keys) for content in packed)
 
     def record_policy(self, *, policy: str, version: str, created_at: str) -> AuditRecord:
         """Record which policy holds from now on, unless it is the one that already does."""
@@ -93,22 +112,22 @@ class Store:
     def verdicts(self, query: Query) -> Page:
         """List verdicts, newest first."""
         with reading(self._engine) as connection:
-            return search.page(connection, query)
+            return search.page(connection, query, self.keys)
 
     def verdict(self, verdict_id: str) -> StoredVerdict | None:
         """Return everything about one verdict; CorruptContent when its content was altered."""
         with reading(self._engine) as connection:
-            return search.stored(connection, verdict_id)
+            return search.stored(connection, verdict_id, self.keys)
 
     def live(self, *, until: int) -> Iterator[StoredVerdict]:
         """Read, oldest first, the verdicts made with their responses whose text is still there.
 
-        CorruptContent where a text was altered.
+        CorruptContent where a text was altered, Locked where its key is not here.
         """
         after = FIRST
         while True:
             with reading(self._engine) as connection:
-                batch = search.live(connection, after, until, LIVE)
+                batch = search.live(connection, after, until, LIVE, self.keys)
             yield from batch
             if len(batch) < LIVE:
                 return
@@ -116,8 +135,15 @@ class Store:
 
     def summary(self) -> Summary:
         """Count the verdicts."""
+        until, known = self._counted
         with reading(self._engine) as connection:
-            return search.summary(connection)
+            newest = chain.last(connection)[0]
+            if newest == until and known is not None:
+                return known
+            more = search.summary(connection, until, newest)
+        counted = more if known is None else known + more
+        self._counted = (newest, counted)
+        return counted
 
     def models(self) -> tuple[str, ...]:
         """Return the models that verdicts are about, as labels, in order."""
@@ -129,6 +155,11 @@ class Store:
         with self._turn, writing(self._engine) as connection:
             if connection.execute(_beat).rowcount == 0:
                 connection.execute(insert(heartbeats).values(number=0, beats=1))
+
+    def has_encrypted(self) -> bool:
+        """Tell whether any text is encrypted."""
+        with reading(self._engine) as connection:
+            return connection.execute(_encrypted).first() is not None
 
     def newest_seq(self) -> int:
         """Return the number of the newest record; -1 when there is none."""
@@ -182,12 +213,16 @@ class Store:
         `expect_size` and `expect_head` are what was once known of the log: see `audit.verify`.
         `watch` is handed all records and hands them on: see `coverage.Coverage`.
         """
-        rows = self._stream(inspection.everything)
-        report = inspection.inspect(
-            rows, expect_size=expect_size, expect_head=expect_head, watch=watch
+        report, erasures = inspection.inspect(
+            self._stream(inspection.everything),
+            expect_size=expect_size,
+            expect_head=expect_head,
+            keys=self.keys,
+            watch=watch,
         )
         with reading(self._engine) as connection:
-            return inspection.with_problems(report, inspection.orphans(connection))
+            more = inspection.afterwards(connection, erasures)
+            return inspection.with_problems(report, more)
 
     def _stream(self, rows: Select[Any], start: int = FIRST) -> Iterator[Row[Any]]:
         wanted = rows.order_by(records.c.seq).limit(BATCH)
@@ -203,10 +238,11 @@ class Store:
 # Built once: building a statement takes longer than running it.
 _known = select(verdicts.c.seq).where(verdicts.c.verdict_id == bindparam("verdict_id"))
 _insert_verdict, _insert_content = insert(verdicts), insert(contents)
+_encrypted = select(contents.c.seq).where(contents.c.key_id.is_not(None)).limit(1)
 _beat = update(heartbeats).values(beats=heartbeats.c.beats + 1)
 
 
-def _record(connection: Connection, content: Content) -> AuditRecord:
+def _record(connection: Connection, content: Content, keys: Keyring) -> AuditRecord:
     row = columns(content.body)
     known = connection.execute(_known, {"verdict_id": row["verdict_id"]}).scalar_one_or_none()
     if known is not None:
@@ -215,6 +251,8 @@ def _record(connection: Connection, content: Content) -> AuditRecord:
         connection, kind=Kind.VERDICT, created_at=row["created_at"], body=content.body
     )
     connection.execute(_insert_verdict, {"seq": record.seq, **row})
-    text = {"excerpt": content.excerpt, "data": content.data}
+    text = content_row(content, Home(row["verdict_id"], row["tenant"]), keys)
     connection.execute(_insert_content, {"seq": record.seq, **text})
+    if text["key_id"] is None:
+        texts.put(connection, record.seq, content.words)
     return record

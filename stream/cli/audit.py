@@ -10,11 +10,13 @@ from monitor.audit import Report
 from monitor.checkpoint import CheckpointError, VerifierKey
 from monitor.coverage import Coverage, Held
 from monitor.export import ExportError, lines, read
-from monitor.store import StoreError
+from monitor.store import Store, StoreError
+from stream.cli import erase
 from stream.cli.evidence import counted, from_folder, print_findings, writing
 from stream.cli.options import (
     DEFAULT_DATABASE,
     DEFAULT_KEY_FILE,
+    ContentKeys,
     Database,
     KeyFile,
     fail,
@@ -23,6 +25,9 @@ from stream.cli.options import (
 )
 
 app = typer.Typer(no_args_is_help=True, help="Check the tamper-evident record.")
+app.command("erase")(erase.erase)
+app.command("erasures")(erase.erasures)
+app.command("renew")(erase.renew)
 
 
 @app.command()
@@ -76,6 +81,7 @@ def verify(
         int | None, typer.Option(help="A number of records that the log once had.")
     ] = None,
     head: Annotated[str | None, typer.Option(help="The head hash it had at that size.")] = None,
+    content_keys: ContentKeys = None,
 ) -> None:
     """Recompute the hash chain, and hold it against signed checkpoints.
 
@@ -96,7 +102,8 @@ def verify(
     keys = [_verifier(text) for text in key or ()]
     held = from_folder(checkpoints) if checkpoints else []
     if export is None:
-        report, coverage = _of_database(database, held, keys, (size, head))
+        store = open_store(database, must_exist=True, keys=content_keys)
+        report, coverage = _of_database(store, held, keys, (size, head))
     else:
         report, coverage = _of_export(export, held, keys, (size, head))
     fits = print_findings(report, coverage, outside=bool(held))
@@ -109,9 +116,8 @@ _Found = tuple[Report, Coverage]
 
 
 def _of_database(
-    url: str, held: list[Held], keys: list[VerifierKey], remembered: _Remembered
+    store: Store, held: list[Held], keys: list[VerifierKey], remembered: _Remembered
 ) -> _Found:
-    store = open_store(url, must_exist=True)
     size, head = remembered
     try:
         stored = [Held(source=f"checkpoint {c.size}", note=c.note) for c in store.checkpoints()]

@@ -18,7 +18,14 @@ from monitor.policy import Policy, rule
 from monitor.recording import recorder
 from monitor.types import Decision, Status, Trace, Verdict
 from monitor.wire import verdict_json
-from stream.cli.options import ModelDir, PolicyFile, fail, open_classifier, open_store, read_policy
+from stream.cli.options import (
+    ModelDir,
+    PolicyFile,
+    fail,
+    open_archive,
+    open_classifier,
+    read_policy,
+)
 from stream.cli.report import print_verdict
 
 
@@ -87,7 +94,7 @@ async def _check(
     options: tuple[Path | None, Path | None, str],
 ) -> ExitCode:
     policy, model, record = options
-    classifier, store = open_classifier(model), open_store(record)
+    classifier, store = open_classifier(model), open_archive(record)
     rules = read_policy(policy, dict(classifier.thresholds))
     engine = Engine(classifier=classifier, policy=rules, record=recorder(store))
     try:

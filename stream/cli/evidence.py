@@ -69,6 +69,11 @@ def print_findings(report: Report, coverage: Coverage, *, outside: bool) -> bool
         typer.secho(f"… and {len(found) - MAX_LINES} more", fg=typer.colors.RED)
     head = visible(str(report.head))
     typer.echo(f"{report.size} records, {report.erased} with erased text, head {head}")
+    if report.locked:
+        typer.echo(
+            f"{report.locked} texts are encrypted with keys that were not given, and not compared"
+            " with their hashes: --content-keys."
+        )
     for line in _covered(report, coverage, outside=outside):
         typer.echo(visible(line))
     typer.echo("The chain is whole." if report.ok else "The chain is broken.")

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from monitor.audit import canonical
 from monitor.labels import row
-from monitor.store import Store, StoreError
+from monitor.store import Store, StoredVerdict, StoreError
+from monitor.types import Review
 from stream.cli.evidence import writing
-from stream.cli.options import DEFAULT_DATABASE, Database, fail, open_store
+from stream.cli.options import DEFAULT_DATABASE, ContentKeys, Database, fail, open_store
 
 app = typer.Typer(no_args_is_help=True, help="What reviewers answered, as labelled data.")
 
@@ -24,6 +25,7 @@ def labels() -> None:
 def export(
     file: Annotated[Path, typer.Argument(help="File to write; it must not exist yet.")],
     database: Database = DEFAULT_DATABASE,
+    content_keys: ContentKeys = None,
 ) -> None:
     """Write confirmed and dismissed traces with their labels as JSON lines.
 
@@ -34,23 +36,27 @@ def export(
     confirming makes 1, and dismissing 0, of the checks that crossed their
     flag threshold; the others stay null.
     """
-    store = open_store(database, must_exist=True)
-    count = 0
+    store = open_store(database, must_exist=True, keys=content_keys)
+    count = locked = 0
     try:
         with writing(file) as out:
-            for found in _rows(store):
-                out.write(canonical(found) + b"\n")
-                count += 1
+            for stored, review in _answered(store):
+                locked += stored.row.locked
+                found = row(stored, review)
+                if found is not None:
+                    out.write(canonical(found) + b"\n")
+                    count += 1
     except StoreError as error:
         raise fail(str(error)) from error
     finally:
         store.close()
     typer.echo(f"Wrote {count} labelled traces to {file}.")
+    if locked:
+        typer.echo(f"Left out {locked}: encrypted with keys that were not given (--content-keys).")
 
 
-def _rows(store: Store) -> Iterator[dict[str, Any]]:
+def _answered(store: Store) -> Iterator[tuple[StoredVerdict, Review]]:
     for verdict_id in store.reviews.answered():
         stored, history = store.verdict(verdict_id), store.reviews.of(verdict_id)
-        found = row(stored, history[-1].review) if stored and history else None
-        if found is not None:
-            yield found
+        if stored and history:
+            yield stored, history[-1].review

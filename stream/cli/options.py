@@ -1,5 +1,6 @@
 """Options that several commands share, and what they open."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from classifiers.port import Check, Thresholds
 from classifiers.runtime import OnnxClassifier
 from monitor.errors import PolicyError
 from monitor.rulebook import Rulebook
+from monitor.sealing import FILE_VARIABLE, KEY_VARIABLE, ContentKeyError, Keyring
 from monitor.signing import KeyFileError, SigningKey
 from monitor.store import Store, StoreError
 from monitor.vault import Vault
@@ -61,6 +63,15 @@ KeyFile = Annotated[
     ),
 ]
 DEFAULT_KEY_FILE = Path("subtext.key")
+ContentKeys = Annotated[
+    Path | None,
+    typer.Option(
+        "--content-keys",
+        envvar=FILE_VARIABLE,
+        help=f"File with the keys that encrypt the texts in the store (docs/audit.md). Or put one "
+        f"key into {KEY_VARIABLE}.",
+    ),
+]
 
 
 def fail(message: str) -> typer.Exit:
@@ -98,12 +109,27 @@ def obey(source: PolicySource) -> Rulebook:
         raise fail(str(error)) from error
 
 
-def open_store(url: str, *, must_exist: bool = False) -> Store:
-    """Open and migrate the audit store, or stop with the reason."""
+def open_store(url: str, *, must_exist: bool = False, keys: Path | None = None) -> Store:
+    """Open and migrate the audit store, or stop with the reason.
+
+    `keys` decrypt and encrypt texts, or else those that the environment names.
+    """
     try:
-        return Store.open(url, must_exist=must_exist)
-    except StoreError as error:
+        return Store.open(url, must_exist=must_exist, keys=Keyring.read(keys, os.environ))
+    except (StoreError, ContentKeyError) as error:
         raise fail(str(error)) from error
+
+
+def open_archive(url: str, *, keys: Path | None = None) -> Store:
+    """Likewise, to put verdicts in; refuses to put texts in the clear beside encrypted ones."""
+    store = open_store(url, keys=keys)
+    if not store.keys and store.has_encrypted():
+        store.close()
+        raise fail(
+            f"Texts in this database are encrypted, and new ones would not be: say --content-keys, "
+            f"or set {FILE_VARIABLE} or {KEY_VARIABLE}."
+        )
+    return store
 
 
 def open_key(path: Path) -> SigningKey:

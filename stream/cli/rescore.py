@@ -16,12 +16,14 @@ from classifiers.port import Classifier
 from dashboard.inert import visible
 from monitor.dialects.logs import MapError
 from monitor.engine import Engine
+from monitor.sealing import ContentKeyError
 from monitor.store import Store, StoreError
 from stream.cli.options import (
     ModelDir,
     PolicyFile,
     calibrated,
     fail,
+    open_archive,
     open_classifier,
     open_store,
     read_policy,
@@ -206,7 +208,9 @@ def _judge(job: "Job", engine: Engine, out: Path, how: _How) -> None:
 
     with ExitStack() as stack:
         held = stack.enter_context(ledger(job, engine, out, run=how.run, record=how.record))
-        store = None if how.record is None else stack.enter_context(closing(open_store(how.record)))
+        store = (
+            None if how.record is None else stack.enter_context(closing(open_archive(how.record)))
+        )
         if store is not None:
             stack.enter_context(listed(store, held, engine.policy.version))
         with view.progress(job.size) as progress:
@@ -279,7 +283,7 @@ def _told() -> Iterator[None]:
             raise
         extra = EXTRAS[error.name]
         raise fail(f"This needs more packages: pip install 'subtext[{extra}]'.") from error
-    except (RescoreError, MapError, StoreError) as error:
+    except (RescoreError, MapError, StoreError, ContentKeyError) as error:
         raise fail(visible(str(error))) from error
     except OSError as error:
         raise fail(f"{error.strerror}: {visible(str(error.filename))}.") from error

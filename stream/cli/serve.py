@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.errors import MonitorError
+from monitor.retention import RetentionError, Rules
 from monitor.types import Mode
 from stream.cli.gate_options import (
     DEFAULT_SPOOL,
@@ -30,6 +31,7 @@ from stream.cli.gate_options import (
 from stream.cli.options import (
     DEFAULT_DATABASE,
     DEFAULT_KEY_FILE,
+    ContentKeys,
     Database,
     FollowedPolicyFile,
     KeyFile,
@@ -38,9 +40,9 @@ from stream.cli.options import (
     fail,
     is_web_address,
     obey,
+    open_archive,
     open_classifier,
     open_key,
-    open_store,
     open_vault,
 )
 from stream.cli.tls import (
@@ -120,11 +122,27 @@ def serve(
     model: ModelDir = None,
     database: Database = DEFAULT_DATABASE,
     key_file: KeyFile = DEFAULT_KEY_FILE,
+    content_keys: ContentKeys = None,
     checkpoints: Annotated[
         Path | None,
         typer.Option(
             envvar="SUBTEXT_CHECKPOINTS",
             help="Folder for copies of the signed checkpoints: best one that others keep.",
+        ),
+    ] = None,
+    keep_text: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="SUBTEXT_KEEP_TEXT",
+            help="Erase texts of traces when they are older: 30d, and acme=7d for a tenant that has"
+            " another age. Can be repeated. Without it they stay.",
+        ),
+    ] = None,
+    keep_allowed_text: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SUBTEXT_KEEP_ALLOWED_TEXT",
+            help="Likewise, sooner, of what was judged in full and allowed: 3d.",
         ),
     ] = None,
     upstream_timeout: Annotated[
@@ -195,6 +213,7 @@ def serve(
         raise fail("The demo asks itself over plain HTTP: --tls-cert goes with --upstream.")
     for name in (tenant_header, conversation_header):
         _check_header(name)
+    retention = _rules(keep_text or [], keep_allowed_text)
     # Half of the start-up time of every other command, were it at the top.
     from monitor.notary import Notary  # noqa: PLC0415
     from stream.proxy import Settings  # noqa: PLC0415
@@ -203,7 +222,7 @@ def serve(
     tls = sidecar_tls(tls_cert, tls_key, tls_client_ca)
     towards = upstream_tls(upstream, upstream_ca, upstream_cert, upstream_key)
     exporting = _open_telemetry() if otel else None
-    store = open_store(database)
+    store = open_archive(database, keys=content_keys)
     if not (unauthenticated_dashboard or _loopback(dashboard_host) or store.accounts.anyone()):
         store.close()
         raise fail(
@@ -238,6 +257,7 @@ def serve(
         source=source,
         policy=obey(source),
         notary=Notary(store, key, vault),
+        retention=retention,
         settings=Settings(
             upstream=upstream or "",
             upstream_timeout=upstream_timeout,
@@ -283,6 +303,14 @@ def _open_telemetry() -> "Exporting":
         raise fail("--otel needs OpenTelemetry: pip install 'subtext[otel]'.") from error
     except ValueError as error:
         raise fail(f"--otel: {error}") from error
+
+
+def _rules(texts: list[str], allowed: str | None) -> Rules:
+    """Read for how long texts are kept, or stop with what is wrong."""
+    try:
+        return Rules.read(texts, allowed)
+    except RetentionError as error:
+        raise fail(f"--keep-text: {error}.") from error
 
 
 def _check_header(name: str) -> None:

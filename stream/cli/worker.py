@@ -21,13 +21,14 @@ from stream.cli.kafka_options import (
 )
 from stream.cli.options import (
     DEFAULT_DATABASE,
+    ContentKeys,
     Database,
     ModelDir,
     PolicyFile,
     fail,
+    open_archive,
     open_classifier,
     open_key,
-    open_store,
     read_policy,
 )
 from stream.kafka.port import TransportError
@@ -71,6 +72,7 @@ def worker(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Their port; 0 takes a free one.")
     ] = 8082,
+    content_keys: ContentKeys = None,
     prefix: Prefix = "subtext",
     tls: Tls = False,
     ca: CaFile = None,
@@ -108,7 +110,7 @@ def worker(
         session_seconds=session,
     )
     key = None if key_file is None else open_key(key_file)
-    classifier, store = open_classifier(model), open_store(database)
+    classifier, store = open_classifier(model), open_archive(database, keys=content_keys)
     service = Service(
         classifier=classifier,
         store=store,

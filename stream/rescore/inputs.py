@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from monitor.dialects.logs import FieldMap, Logged, read_logged
+from monitor.sealing import Keyring
 from monitor.store import Store
 from monitor.types import Check
 from stream.rescore.errors import RescoreError
@@ -76,6 +77,10 @@ def _understood(record: Record, fields: FieldMap | None) -> Item:
     return Item(source=record.source, line=record.line, logged=logged, consumed=record.consumed)
 
 
+def _open(url: str) -> Store:
+    return Store.open(url, must_exist=True, keys=Keyring.read(None, os.environ))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreInput:
     """The live verdicts of an audit store whose text was not erased."""
@@ -89,7 +94,7 @@ class StoreInput:
         """Look at a store; a run that was begun reads no further than it did then."""
         name = without_password(url)
         begun = (k["until"] for k in known if k.get("store") == name)
-        store = Store.open(url, must_exist=True)
+        store = _open(url)
         try:
             return cls(url=url, until=next(begun, store.newest_seq()))
         finally:
@@ -106,7 +111,7 @@ class StoreInput:
 
     def items(self, _fields: FieldMap | None) -> Iterator[Item]:
         """Read the store; its own shape needs no map. Raises StoreError."""
-        store, source = Store.open(self.url, must_exist=True), without_password(self.url)
+        store, source = _open(self.url), without_password(self.url)
         try:
             for stored in store.live(until=self.until):
                 traces = () if stored.trace is None else (stored.trace,)

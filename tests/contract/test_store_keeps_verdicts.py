@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -241,23 +240,6 @@ def test_a_trace_without_text_can_be_recorded(store, sample):
 def test_the_excerpt_falls_back_to_the_thinking(store, sample):
     store.record_verdict(*sample(1, answer=""))
     assert store.verdicts(Query()).rows[0].excerpt == "They must not notice."
-
-
-def test_erased_content_leaves_the_chain_verifiable(shared_url, sample):
-    store = Store.open(shared_url)
-    store.record_verdicts([sample(1), sample(2)])
-    engine = sqlalchemy.create_engine(shared_url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM contents WHERE seq = 0")
-    engine.dispose()
-    stored = store.verdict("verdict-1")
-    assert stored.trace is None
-    assert stored.row.excerpt is None
-    assert stored.document == {**verdict_json(sample(1)[0]), "steps": [], "evidence": []}
-    report = store.audit()
-    assert report.ok
-    assert report.erased == 1
-    store.close()
 
 
 # Lists
