@@ -37,6 +37,9 @@ from stream.kafka.spool import Parcel
 GATHERED = 0.05
 #: Code points after which it is not.
 FULL = 16_384
+#: Seconds after which something is sent even when there is no text: the worker must not take a
+#: model that pauses for one that is gone.
+ALIVE = 20.0
 #: A label is cut after so many characters.
 _LABEL = 1024
 
@@ -89,8 +92,12 @@ class Hearing:
         self._complete = 0
         self._loop = asyncio.get_running_loop()
         self._deadline: asyncio.TimerHandle | None = None
-        #: When the gathered text goes out; None while there is none.
+        #: When the next piece goes out; None before the first text and after the last piece.
         self._sending: asyncio.TimerHandle | None = None
+        #: It is text that was gathered, and due in a moment.
+        self._soon = False
+        #: The last piece was sent.
+        self._ended = False
         #: No verdict is waited for any more: the failure is ours.
         self._given_up = False
         self._verdict: Verdict | None = None
@@ -141,6 +148,8 @@ class Hearing:
         if self._verdict is None:
             return await self._record(ending)
         self._way.metrics.lag.observe(self._loop.time() - ended)
+        if self._verdict.versions.policy != self._policy.version:
+            self._way.metrics.policy_differs.inc()
         self._way.engine.metrics.judged(self._verdict)
         return self._verdict
 
@@ -163,13 +172,17 @@ class Hearing:
         self._tell()
 
     def verdict(self, told: VerdictMessage) -> None:
-        """Take the verdict."""
+        """Take the verdict; while text still comes, it says that the worker has given up."""
         try:
             self._verdict = told.read()
         except Unreadable as error:
             complain("answer_not_readable", reason=str(error))
             return
         self._concluded.set()
+        if not self._ended:
+            why = self._verdict.unscored or "the worker ended the trace too early"
+            self.failure = self.failure or why
+            self._tell()
 
     def lose(self, reason: str) -> None:
         """Wait no longer: it counts as not judged, because of `reason`. The first one stays."""
@@ -212,16 +225,15 @@ class Hearing:
             self._gathered += len(part.text)
             if self._gathered >= FULL:
                 self._send()
-        if self._unsent and self._sending is None:
-            self._sending = self._loop.call_later(GATHERED, self._send)
+        if self._unsent and not self._soon:
+            self._schedule(GATHERED)
 
     def _send(self, ending: Ending | None = None) -> None:
-        if self._sending is not None:
-            self._sending.cancel()
-        self._sending = None
         piece = self._piece(ending)
         self._unsent, self._gathered = [], 0
         self._number += 1
+        self._ended = ending is not None
+        self._schedule(None if self._ended else ALIVE)
         parcel = Parcel(
             topic=self._way.topic,
             key=piece.trace_id.encode(),
@@ -230,6 +242,13 @@ class Hearing:
         )
         if not self._way.courier.offer(parcel):
             self.lose("too much waits for the broker")
+
+    def _schedule(self, seconds: float | None) -> None:
+        """Send next after so long; None for never."""
+        if self._sending is not None:
+            self._sending.cancel()
+        self._soon = seconds == GATHERED
+        self._sending = None if seconds is None else self._loop.call_later(seconds, self._send)
 
     def _piece(self, ending: Ending | None) -> TraceMessage:
         piece = TraceMessage(

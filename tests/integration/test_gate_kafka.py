@@ -4,10 +4,12 @@ import asyncio
 import json
 
 import pytest
+from aiohttp import web
 
 from monitor.types import Decision, Mode
-from stream.kafka import messages
+from stream.kafka import hearing, messages
 from stream.kafka.memory import Memory
+from stream.kafka.table import Patience
 from stream.replay import events, reply
 from tests.gating import TOPICS, Remembering, working
 from tests.support import Recorded, fake, policy
@@ -141,3 +143,34 @@ async def test_a_worker_that_dies_in_the_middle_of_a_response_is_replaced(sideca
         _, body, _ = await asked
     assert body == b"".join(chunks)
     assert {v.unscored for v, _ in record.verdicts} == {None}
+
+
+@pytest.mark.parametrize("alive", [0.05, 20.0])
+async def test_a_model_that_pauses_is_not_gone_but_a_worker_that_gave_up_is_no_judge(
+    sidecar, tmp_path, monkeypatch, alive
+):
+    """The sidecar keeps the trace alive; when that fails, the policy decides at once."""
+    monkeypatch.setattr(hearing, "ALIVE", alive)
+    setup = await sidecar(spool=tmp_path, patience=Patience(silence=0.6))
+    chunks = list(events(CLEAN))
+    paused = asyncio.Event()
+
+    async def handler(request):
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"".join(chunks[:20]))
+        await asyncio.sleep(1.5)
+        paused.set()
+        await response.write(b"".join(chunks[20:]))
+        return response
+
+    setup.upstream.handler = handler
+    _, body, _ = await setup.post(STREAM)
+    ((verdict, _),) = setup.record.verdicts
+    if alive < 1:
+        assert body == b"".join(chunks)
+        assert verdict.unscored is None
+    else:
+        assert b"content_filter" in body
+        assert not paused.is_set()
+        assert "not complete" in verdict.unscored
