@@ -119,7 +119,7 @@ class KafkaJudge:
         """Begin to judge a response; the deadline holds for all: a worker may be long in coming."""
         live = live or Live(verdict_id=self.world.new_id(), on_progress=lambda: None)
         policy = policy or self.policy.resolve(origin)
-        return Hearing(self._way, origin, policy, live.verdict_id, live.on_progress)
+        return Hearing(self._way, origin, policy, live)
 
     async def judge(self, trace: Trace) -> Verdict:
         """Have a complete trace judged."""

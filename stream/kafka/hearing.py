@@ -8,7 +8,7 @@ the record of the worker may still come.
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from monitor.dialects.voice import clean
@@ -66,10 +66,8 @@ class Way:
 class Hearing:
     """See the module."""
 
-    def __init__(
-        self, way: Way, origin: Trace, policy: Policy, verdict_id: str, tell: Callable[[], None]
-    ) -> None:
-        self.verdict_id = verdict_id
+    def __init__(self, way: Way, origin: Trace, policy: Policy, live: Live) -> None:
+        self.verdict_id = live.verdict_id
         #: Code points that are judged, in the order in which they were fed.
         self.judged = 0
         #: Why judging failed, if it did.
@@ -77,7 +75,8 @@ class Hearing:
         self._way = way
         self._origin = origin
         self._policy = policy
-        self._tell = tell
+        self._tell = live.on_progress
+        self._headers = messages.headers(tenant=clean(origin.tenant), context=live.context)
         self._stepper = Stepper()
         self._unsent: list[Part] = []
         #: Code points of it.
@@ -102,7 +101,7 @@ class Hearing:
         self._given_up = False
         self._verdict: Verdict | None = None
         self._concluded = asyncio.Event()
-        way.answers.expect(verdict_id, self)
+        way.answers.expect(live.verdict_id, self)
 
     @property
     def decision(self) -> Decision:
@@ -238,7 +237,7 @@ class Hearing:
             topic=self._way.topic,
             key=piece.trace_id.encode(),
             value=messages.encode(piece),
-            headers=messages.headers(tenant=clean(self._origin.tenant)),
+            headers=self._headers,
         )
         if not self._way.courier.offer(parcel):
             self.lose("too much waits for the broker")

@@ -63,6 +63,20 @@ async def test_a_block_stops_the_model_and_the_worker_records_it_once(sidecar, t
     assert "PLOT" in trace.thinking
 
 
+@pytest.mark.parametrize("valid", [True, False])
+async def test_the_trace_context_of_the_request_travels_with_it(sidecar, tmp_path, valid):
+    broker = Memory()
+    setup = await sidecar(spool=tmp_path, broker=broker)
+    setup.upstream.replies(json.dumps(reply(CLEAN)).encode())
+    given = f"00-{'ab' * 16}-{'cd' * 8}-01" if valid else "00-nonsense"
+    await setup.post(ASK, traceparent=given)
+    follower = broker.follower([TOPICS.traces, TOPICS.verdicts], from_start=True)
+    told = {
+        messages.header(m.headers, "traceparent") for m in follower.poll(0, at_most=99).messages
+    }
+    assert told == {given if valid else ""}
+
+
 async def test_requests_that_share_an_id_are_judged_apart(sidecar, tmp_path):
     setup = await sidecar(spool=tmp_path)
     for found in (CLEAN, PLOTTING):
