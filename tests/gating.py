@@ -74,12 +74,13 @@ async def gated(  # noqa: PLR0913
     broker: Memory | None = None,
     spool_bytes: int = 2**20,
     patience: Patience | None = None,
+    worker_rules: object = None,
 ) -> AsyncIterator[KafkaJudge]:
     """A judge with a worker behind it; `record` is for what the worker does not judge."""
     broker = broker or Memory()
     broker.create(TOPICS.to_create(partitions=3, days=1))
     gate = Gate(transport=broker, topics=TOPICS, spool=folder, spool_bytes=spool_bytes)
     here = engine(classifier=NoClassifier(THRESHOLDS), rules=rules, record=record)  # type: ignore[arg-type]
-    more = {"classifier": classifier, "rules": rules, "patience": patience}
+    more = {"classifier": classifier, "rules": worker_rules or rules, "patience": patience}
     async with working(broker, store, **more), gate.judging(here) as it:
         yield it

@@ -9,7 +9,7 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from monitor.dialects.voice import clean
 from monitor.engine import Engine
@@ -17,7 +17,17 @@ from monitor.judging import NOTHING_DISCLOSED, Live, slices
 from monitor.logs import complain
 from monitor.policy import Policy
 from monitor.steps import Stepper
-from monitor.types import Decision, Delta, Disclosure, EarlyStop, Part, Step, Trace, Verdict
+from monitor.types import (
+    Decision,
+    Delta,
+    Disclosure,
+    EarlyStop,
+    Part,
+    Status,
+    Step,
+    Trace,
+    Verdict,
+)
 from stream.kafka import messages
 from stream.kafka.answers import Answers
 from stream.kafka.courier import Courier
@@ -149,8 +159,17 @@ class Hearing:
         self._way.metrics.lag.observe(self._loop.time() - ended)
         if self._verdict.versions.policy != self._policy.version:
             self._way.metrics.policy_differs.inc()
-        self._way.engine.metrics.judged(self._verdict)
-        return self._verdict
+        verdict = self._strict(self._verdict)
+        self._way.engine.metrics.judged(verdict)
+        return verdict
+
+    def _strict(self, verdict: Verdict) -> Verdict:
+        """The verdict; a failure that our policy blocks is never let pass by another policy."""
+        failed = any(a.status is Status.UNSCORED and not a.absent for a in verdict.assessments)
+        if not failed or verdict.decision >= self._policy.unscored:
+            return verdict
+        decision = self._policy.unscored
+        return replace(verdict, decision=decision, failed_open=decision is not Decision.BLOCK)
 
     def abandon(self) -> None:
         """Wait for nothing; nothing is recorded. Harmless after `finish`."""
