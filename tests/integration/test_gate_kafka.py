@@ -9,10 +9,11 @@ from aiohttp import web
 from monitor.types import Decision, Mode
 from stream.kafka import hearing, messages
 from stream.kafka.memory import Memory
+from stream.kafka.spool import Parcel, Spool
 from stream.kafka.table import Patience
 from stream.replay import events, reply
 from tests.gating import TOPICS, Remembering, working
-from tests.support import Recorded, fake, policy
+from tests.support import Recorded, fake, policy, trace
 
 PAD = "Some ordinary words that make up a sentence of usual length. " * 6
 CLEAN = {"thinking": PAD + "So the answer is yes.", "answer": "Yes. " + PAD}
@@ -188,3 +189,20 @@ async def test_a_model_that_pauses_is_not_gone_but_a_worker_that_gave_up_is_no_j
         assert b"content_filter" in body
         assert not paused.is_set()
         assert "not complete" in verdict.unscored
+
+
+async def test_what_an_earlier_process_left_on_disk_goes_out_before_requests_come(
+    sidecar, tmp_path
+):
+    broker, record = Memory(), Recorded()
+    whole = messages.whole(trace(CLEAN["thinking"], "Yes."))
+    parcel = Parcel(topic=TOPICS.traces, key=b"t", value=messages.encode(whole))
+    spool = Spool(tmp_path, limit=2**20)
+    spool.append([parcel])
+    spool.close()
+    setup = await sidecar(spool=tmp_path, broker=broker, record=record)
+    setup.upstream.replies(json.dumps(reply(CLEAN)).encode())
+    _, body, _ = await setup.post(ASK)
+    assert json.loads(body) == reply(CLEAN)
+    await setup.until(lambda: len(record.verdicts) == 2)
+    assert "t" in {t.trace_id for _, t in record.verdicts}
