@@ -29,6 +29,8 @@ class Live:
     on_progress: Callable[[], None]
     #: The policy's deadline holds; False where whoever waits watches it himself.
     timed: bool = True
+    #: The W3C Trace Context (`traceparent`) that this is part of; "" for none.
+    context: str = ""
 
 
 class Judging(Protocol):

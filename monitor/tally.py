@@ -11,6 +11,8 @@ MAX_EVIDENCE = 3
 _NOTHING = "the response has no text"
 _NO_THINKING = "there is no thinking to compare the answer with"
 _NO_ANSWER = "there is no answer to compare with the thinking"
+#: Why a check has nothing to read; every other reason is a failure.
+ABSENT = frozenset({_NOTHING, _NO_THINKING, _NO_ANSWER})
 
 
 class Tally:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from classifiers.port import Check, Thresholds
+from monitor.tally import ABSENT
 from monitor.types import (
     Assessment,
     Channel,
@@ -137,7 +138,7 @@ def _assessment(check: Check, document: Mapping[str, Any]) -> Assessment:
         status=status,
         probability=found["probability"],
         reason=reason,
-        absent=status is Status.UNSCORED and reason != document["unscored"],
+        absent=status is Status.UNSCORED and reason in ABSENT,
         evidence=tuple(
             Evidence(
                 channel=Channel(e["channel"]),

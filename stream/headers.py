@@ -39,6 +39,7 @@ _OVERRIDES = frozenset(
 #: Tells clients of another way to the server, past the sidecar.
 _WAYS_ROUND = frozenset({"alt-svc"})
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTEXT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 PREFIX = "x-subtext-"
 #: Characters of a name that a request gives itself.
 MAX_LABEL = 256
@@ -78,6 +79,13 @@ def repeated(headers: Mapping[str, str], names: Iterable[str]) -> str | None:
     """One of `names` that stands there more than once: nobody knows which of them counts."""
     every = CIMultiDict(headers)
     return next((name for name in names if len(every.getall(name, ())) > 1), None)
+
+
+def context(theirs: Mapping[str, str], ours: Mapping[str, str]) -> str:
+    """The `traceparent` of W3C Trace Context, ours before the client's; "" where none is valid."""
+    found = (CIMultiDict(each).get("traceparent", "") for each in (ours, theirs))
+    given = next(filter(None, found), "")
+    return given if _CONTEXT.fullmatch(given) else ""
 
 
 def is_clean(text: str | None) -> bool:

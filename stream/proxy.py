@@ -203,6 +203,7 @@ async def _judged(request: web.Request, dialect: Dialect, body: bytes) -> web.St
         streaming=_streams(reply),
         room=Share(request.app[_BUDGET]),
         max_tokens=asked.max_tokens,
+        context=headers.context(request.headers, span.headers),
     )
     try:
         return await _relay_judged(request, reply, relay, span)

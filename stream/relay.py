@@ -62,8 +62,12 @@ class Relay:
         streaming: bool,
         room: Share,
         max_tokens: int | None = None,
+        context: str = "",
     ) -> None:
-        """`max_tokens` is what the request allows all choices together, if it says."""
+        """`max_tokens` is what the request allows all choices together, if it says.
+
+        `context` is the `traceparent` that the response is part of.
+        """
         #: What holds for this response from its beginning to its end.
         self.policy = judge.policy.resolve(origin)
         #: Known from the start; names the verdict of the first choice.
@@ -75,6 +79,7 @@ class Relay:
         whole = self.policy.mode is Mode.HOLD and not streaming
         self._gate = Gate(Mode.BUFFER if whole else self.policy.mode)
         self._streaming, self._max_tokens = streaming, max_tokens
+        self._context = context
         self._sessions: dict[int, Judging] = {}
         self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._problem: str | None = None
@@ -199,7 +204,11 @@ class Relay:
     def _session(self, choice: int) -> Judging:
         if choice not in self._sessions:
             suffix = f"-{choice}" if self._sessions else ""
-            live = Live(verdict_id=self.verdict_id + suffix, on_progress=self._on_progress)
+            live = Live(
+                verdict_id=self.verdict_id + suffix,
+                on_progress=self._on_progress,
+                context=self._context,
+            )
             origin = replace(
                 self._origin,
                 choice=choice,

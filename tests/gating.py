@@ -13,6 +13,7 @@ from stream.kafka.docket import Limits
 from stream.kafka.gate import Gate, KafkaJudge, NoClassifier
 from stream.kafka.ledger import Ledger
 from stream.kafka.memory import Memory
+from stream.kafka.table import Patience
 from stream.kafka.topics import Topics
 from stream.kafka.worker import Worker
 from tests.support import THRESHOLDS, Recorded, engine
@@ -38,7 +39,9 @@ class Remembering:
 
 
 @asynccontextmanager
-async def working(broker: Memory, store: object, **options: object) -> AsyncIterator[Worker]:
+async def working(
+    broker: Memory, store: object, *, patience: Patience | None = None, **options: object
+) -> AsyncIterator[Worker]:
     """A worker, until the end of the block."""
     ledger = Ledger(store)  # type: ignore[arg-type]
     worker = Worker(
@@ -47,7 +50,7 @@ async def working(broker: Memory, store: object, **options: object) -> AsyncIter
         transport=broker,
         topics=TOPICS,
         group="g",
-        limits=Limits(commit_seconds=0, drain_seconds=0.2),
+        limits=Limits(commit_seconds=0, drain_seconds=0.2, patience=patience or Patience()),
     )
     stop = asyncio.Event()
     task = asyncio.create_task(worker.run(stop))
@@ -70,11 +73,14 @@ async def gated(  # noqa: PLR0913
     rules: object = None,
     broker: Memory | None = None,
     spool_bytes: int = 2**20,
+    patience: Patience | None = None,
+    worker_rules: object = None,
 ) -> AsyncIterator[KafkaJudge]:
     """A judge with a worker behind it; `record` is for what the worker does not judge."""
     broker = broker or Memory()
     broker.create(TOPICS.to_create(partitions=3, days=1))
     gate = Gate(transport=broker, topics=TOPICS, spool=folder, spool_bytes=spool_bytes)
     here = engine(classifier=NoClassifier(THRESHOLDS), rules=rules, record=record)  # type: ignore[arg-type]
-    async with working(broker, store, classifier=classifier, rules=rules), gate.judging(here) as it:
+    more = {"classifier": classifier, "rules": worker_rules or rules, "patience": patience}
+    async with working(broker, store, **more), gate.judging(here) as it:
         yield it

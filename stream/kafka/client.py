@@ -1,5 +1,6 @@
 """Apache Kafka by way of kafka-python; the only module that imports it."""
 
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ from stream.kafka.port import (
     TransportError,
 )
 from stream.kafka.settings import Settings
+
+# It warns of every step that takes a while, as all do on a busy machine.
+logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
 
 #: What the broker answers to a commit of a consumer that was taken for dead, or is between groups.
 _EXPELLED = (

@@ -81,6 +81,12 @@ class Courier:
             self._went.clear()
             await self._went.wait()
 
+    async def up(self) -> None:
+        """Wait until the broker takes messages."""
+        while self.down:
+            self._went.clear()
+            await self._went.wait()
+
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Work during the block; at its end, what the broker does not take is left on disk."""
@@ -146,6 +152,7 @@ class Courier:
             segment = await self._on_disk(self._spool.oldest)
             if segment is None:
                 self._down.clear()
+                self._went.set()
                 complain("broker_back")
             return segment
 

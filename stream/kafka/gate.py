@@ -23,7 +23,7 @@ from stream.kafka.port import Transport, TransportError
 from stream.kafka.spool import Spool
 from stream.kafka.topics import Topics
 
-#: Seconds at the start until answers are followed; later, requests come all the same.
+#: Seconds at the start until verdicts can come; after them, requests come all the same.
 START_SECONDS = 10.0
 
 
@@ -119,7 +119,7 @@ class KafkaJudge:
         """Begin to judge a response; the deadline holds for all: a worker may be long in coming."""
         live = live or Live(verdict_id=self.world.new_id(), on_progress=lambda: None)
         policy = policy or self.policy.resolve(origin)
-        return Hearing(self._way, origin, policy, live.verdict_id, live.on_progress)
+        return Hearing(self._way, origin, policy, live)
 
     async def judge(self, trace: Trace) -> Verdict:
         """Have a complete trace judged."""
@@ -138,9 +138,11 @@ class KafkaJudge:
         await asyncio.to_thread(self._topics.look, self._transport)
 
     async def started(self) -> None:
-        """Wait until answers are followed, but not for ever: the policy says what happens then."""
+        """Wait until verdicts can come, but not for ever: the policy says what happens then."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.answers.ready.wait(), START_SECONDS)
+            async with asyncio.timeout(START_SECONDS):
+                await self.answers.ready.wait()
+                await self.courier.up()
 
     def _lose(self) -> None:
         for waiting in self.answers.everybody():

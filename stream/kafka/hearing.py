@@ -8,8 +8,8 @@ the record of the worker may still come.
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from monitor.dialects.voice import clean
 from monitor.engine import Engine
@@ -17,7 +17,17 @@ from monitor.judging import NOTHING_DISCLOSED, Live, slices
 from monitor.logs import complain
 from monitor.policy import Policy
 from monitor.steps import Stepper
-from monitor.types import Decision, Delta, Disclosure, EarlyStop, Part, Step, Trace, Verdict
+from monitor.types import (
+    Decision,
+    Delta,
+    Disclosure,
+    EarlyStop,
+    Part,
+    Status,
+    Step,
+    Trace,
+    Verdict,
+)
 from stream.kafka import messages
 from stream.kafka.answers import Answers
 from stream.kafka.courier import Courier
@@ -37,6 +47,9 @@ from stream.kafka.spool import Parcel
 GATHERED = 0.05
 #: Code points after which it is not.
 FULL = 16_384
+#: Seconds after which something is sent even when there is no text: the worker must not take a
+#: model that pauses for one that is gone.
+ALIVE = 20.0
 #: A label is cut after so many characters.
 _LABEL = 1024
 
@@ -63,10 +76,8 @@ class Way:
 class Hearing:
     """See the module."""
 
-    def __init__(
-        self, way: Way, origin: Trace, policy: Policy, verdict_id: str, tell: Callable[[], None]
-    ) -> None:
-        self.verdict_id = verdict_id
+    def __init__(self, way: Way, origin: Trace, policy: Policy, live: Live) -> None:
+        self.verdict_id = live.verdict_id
         #: Code points that are judged, in the order in which they were fed.
         self.judged = 0
         #: Why judging failed, if it did.
@@ -74,7 +85,8 @@ class Hearing:
         self._way = way
         self._origin = origin
         self._policy = policy
-        self._tell = tell
+        self._tell = live.on_progress
+        self._headers = messages.headers(tenant=clean(origin.tenant), context=live.context)
         self._stepper = Stepper()
         self._unsent: list[Part] = []
         #: Code points of it.
@@ -89,13 +101,17 @@ class Hearing:
         self._complete = 0
         self._loop = asyncio.get_running_loop()
         self._deadline: asyncio.TimerHandle | None = None
-        #: When the gathered text goes out; None while there is none.
+        #: When the next piece goes out; None before the first text and after the last piece.
         self._sending: asyncio.TimerHandle | None = None
+        #: It is text that was gathered, and due in a moment.
+        self._soon = False
+        #: The last piece was sent.
+        self._ended = False
         #: No verdict is waited for any more: the failure is ours.
         self._given_up = False
         self._verdict: Verdict | None = None
         self._concluded = asyncio.Event()
-        way.answers.expect(verdict_id, self)
+        way.answers.expect(live.verdict_id, self)
 
     @property
     def decision(self) -> Decision:
@@ -141,8 +157,19 @@ class Hearing:
         if self._verdict is None:
             return await self._record(ending)
         self._way.metrics.lag.observe(self._loop.time() - ended)
-        self._way.engine.metrics.judged(self._verdict)
-        return self._verdict
+        if self._verdict.versions.policy != self._policy.version:
+            self._way.metrics.policy_differs.inc()
+        verdict = self._strict(self._verdict)
+        self._way.engine.metrics.judged(verdict)
+        return verdict
+
+    def _strict(self, verdict: Verdict) -> Verdict:
+        """The verdict; a failure that our policy blocks is never let pass by another policy."""
+        failed = any(a.status is Status.UNSCORED and not a.absent for a in verdict.assessments)
+        if not failed or verdict.decision >= self._policy.unscored:
+            return verdict
+        decision = self._policy.unscored
+        return replace(verdict, decision=decision, failed_open=decision is not Decision.BLOCK)
 
     def abandon(self) -> None:
         """Wait for nothing; nothing is recorded. Harmless after `finish`."""
@@ -163,13 +190,17 @@ class Hearing:
         self._tell()
 
     def verdict(self, told: VerdictMessage) -> None:
-        """Take the verdict."""
+        """Take the verdict; while text still comes, it says that the worker has given up."""
         try:
             self._verdict = told.read()
         except Unreadable as error:
             complain("answer_not_readable", reason=str(error))
             return
         self._concluded.set()
+        if not self._ended:
+            why = self._verdict.unscored or "the worker ended the trace too early"
+            self.failure = self.failure or why
+            self._tell()
 
     def lose(self, reason: str) -> None:
         """Wait no longer: it counts as not judged, because of `reason`. The first one stays."""
@@ -212,24 +243,30 @@ class Hearing:
             self._gathered += len(part.text)
             if self._gathered >= FULL:
                 self._send()
-        if self._unsent and self._sending is None:
-            self._sending = self._loop.call_later(GATHERED, self._send)
+        if self._unsent and not self._soon:
+            self._schedule(GATHERED)
 
     def _send(self, ending: Ending | None = None) -> None:
-        if self._sending is not None:
-            self._sending.cancel()
-        self._sending = None
         piece = self._piece(ending)
         self._unsent, self._gathered = [], 0
         self._number += 1
+        self._ended = ending is not None
+        self._schedule(None if self._ended else ALIVE)
         parcel = Parcel(
             topic=self._way.topic,
             key=piece.trace_id.encode(),
             value=messages.encode(piece),
-            headers=messages.headers(tenant=clean(self._origin.tenant)),
+            headers=self._headers,
         )
         if not self._way.courier.offer(parcel):
             self.lose("too much waits for the broker")
+
+    def _schedule(self, seconds: float | None) -> None:
+        """Send next after so long; None for never."""
+        if self._sending is not None:
+            self._sending.cancel()
+        self._soon = seconds == GATHERED
+        self._sending = None if seconds is None else self._loop.call_later(seconds, self._send)
 
     def _piece(self, ending: Ending | None) -> TraceMessage:
         piece = TraceMessage(

@@ -37,6 +37,11 @@ class GateMetrics:
             "Responses whose verdict did not come in time.",
             registry=self._registry,
         )
+        self.policy_differs = Counter(
+            "subtext_gate_policy_differs",
+            "Verdicts that a worker reached under another policy than this process has.",
+            registry=self._registry,
+        )
         self.lag = Histogram(
             "subtext_gate_seconds",
             "Time from the end of a response's text to its verdict from a worker.",

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from classifiers.sessions import available_cpus
-from tests.bench import engine, kafka, overload, proxies, rescore, sidecar, store
+from tests.bench import engine, gate, kafka, overload, proxies, rescore, sidecar, store
 
 PARTS = {
     "engine": engine.main,
@@ -15,6 +15,7 @@ PARTS = {
     "proxies": proxies.main,
     "rescore": rescore.main,
     "kafka": kafka.main,
+    "gate": gate.main,
     "store": store.main,
 }
 

@@ -200,3 +200,22 @@ async def test_a_deadline_that_passes_is_the_failure_of_the_response(court):
     assert verdict.unscored == session.failure
     assert [r.verdict_id for r in here.rows()] == [verdict.verdict_id]
     assert here.store.verdict(verdict.verdict_id).trace.thinking == PROSE
+
+
+@pytest.mark.parametrize("text", [PAD, ""])
+async def test_a_workers_laxer_policy_lets_no_failure_pass_but_what_is_absent_is_none(
+    tmp_path, text
+):
+    store = Store.open("sqlite://")
+    async with gated(
+        tmp_path,
+        recorder(store),
+        store,
+        classifier=fake(error=InferenceError("no")),
+        worker_rules=policy(unscored=Decision.ALLOW),
+    ) as judge:
+        verdict = await judge.judge(trace(text))
+        assert (verdict.decision is Decision.BLOCK) == bool(text)
+        assert not verdict.failed_open
+        assert b"subtext_gate_policy_differs_total 1.0" in judge.counts.exposition()
+    store.close()

@@ -106,6 +106,7 @@ async def start(  # noqa: PLR0913 -- keyword-only: what a sidecar is made of
     tracer=None,
     spool=None,
     broker=None,
+    patience=None,
     **settings,
 ) -> Setup:
     """Start a sidecar with a given engine and settings, in front of a scripted upstream.
@@ -118,7 +119,10 @@ async def start(  # noqa: PLR0913 -- keyword-only: what a sidecar is made of
     address = url or await stack.enter_async_context(listening(behind, "127.0.0.1", 0))
     shared = engine(classifier=classifier, rules=rules, record=record)
     if spool:
-        store, more = Remembering(record), {"classifier": classifier, "rules": rules}
+        store, more = (
+            Remembering(record),
+            {"classifier": classifier, "rules": rules, "patience": patience},
+        )
         shared = await stack.enter_async_context(gated(spool, record, store, broker=broker, **more))
     app = proxy.create_app(shared, proxy.Settings(upstream=address, **settings), tracer=tracer)
     sidecar = await stack.enter_async_context(AsyncExitStack())

@@ -139,6 +139,8 @@ def test_policy_show_can_be_edited_and_validated(tmp_path):
         (["serve", "--demo", "--upstream", "http://x"], "either"),
         (["serve", "--upstream", "ftp://x"], "http://"),
         (["serve", "--demo", "--dashboard-host", "0.0.0.0"], "--unauthenticated-dashboard"),
+        (["serve", "--demo", "--gate", "kafka"], "--bootstrap"),
+        (["serve", "--demo", "--gate", "kafka", "--bootstrap", "x", "--kafka-user", "u"], "SASL"),
     ],
 )
 def test_serve_refuses_what_is_unsafe_or_impossible(words, said, tmp_path, monkeypatch):

@@ -4,13 +4,16 @@ import asyncio
 import json
 
 import pytest
+from aiohttp import web
 
 from monitor.types import Decision, Mode
-from stream.kafka import messages
+from stream.kafka import hearing, messages
 from stream.kafka.memory import Memory
+from stream.kafka.spool import Parcel, Spool
+from stream.kafka.table import Patience
 from stream.replay import events, reply
 from tests.gating import TOPICS, Remembering, working
-from tests.support import Recorded, fake, policy
+from tests.support import Recorded, fake, policy, trace
 
 PAD = "Some ordinary words that make up a sentence of usual length. " * 6
 CLEAN = {"thinking": PAD + "So the answer is yes.", "answer": "Yes. " + PAD}
@@ -59,6 +62,20 @@ async def test_a_block_stops_the_model_and_the_worker_records_it_once(sidecar, t
     assert verdict.decision is Decision.BLOCK
     assert verdict.early_stop.tokens_saved_at_most > 0
     assert "PLOT" in trace.thinking
+
+
+@pytest.mark.parametrize("valid", [True, False])
+async def test_the_trace_context_of_the_request_travels_with_it(sidecar, tmp_path, valid):
+    broker = Memory()
+    setup = await sidecar(spool=tmp_path, broker=broker)
+    setup.upstream.replies(json.dumps(reply(CLEAN)).encode())
+    given = f"00-{'ab' * 16}-{'cd' * 8}-01" if valid else "00-nonsense"
+    await setup.post(ASK, traceparent=given)
+    follower = broker.follower([TOPICS.traces, TOPICS.verdicts], from_start=True)
+    told = {
+        messages.header(m.headers, "traceparent") for m in follower.poll(0, at_most=99).messages
+    }
+    assert told == {given if valid else ""}
 
 
 async def test_requests_that_share_an_id_are_judged_apart(sidecar, tmp_path):
@@ -141,3 +158,51 @@ async def test_a_worker_that_dies_in_the_middle_of_a_response_is_replaced(sideca
         _, body, _ = await asked
     assert body == b"".join(chunks)
     assert {v.unscored for v, _ in record.verdicts} == {None}
+
+
+@pytest.mark.parametrize("alive", [0.05, 20.0])
+async def test_a_model_that_pauses_is_not_gone_but_a_worker_that_gave_up_is_no_judge(
+    sidecar, tmp_path, monkeypatch, alive
+):
+    """The sidecar keeps the trace alive; when that fails, the policy decides at once."""
+    monkeypatch.setattr(hearing, "ALIVE", alive)
+    setup = await sidecar(spool=tmp_path, patience=Patience(silence=0.6))
+    chunks = list(events(CLEAN))
+    paused = asyncio.Event()
+
+    async def handler(request):
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"".join(chunks[:20]))
+        await asyncio.sleep(1.5)
+        paused.set()
+        await response.write(b"".join(chunks[20:]))
+        return response
+
+    setup.upstream.handler = handler
+    _, body, _ = await setup.post(STREAM)
+    ((verdict, _),) = setup.record.verdicts
+    if alive < 1:
+        assert body == b"".join(chunks)
+        assert verdict.unscored is None
+    else:
+        assert b"content_filter" in body
+        assert not paused.is_set()
+        assert "not complete" in verdict.unscored
+
+
+async def test_what_an_earlier_process_left_on_disk_goes_out_before_requests_come(
+    sidecar, tmp_path
+):
+    broker, record = Memory(), Recorded()
+    whole = messages.whole(trace(CLEAN["thinking"], "Yes."))
+    parcel = Parcel(topic=TOPICS.traces, key=b"t", value=messages.encode(whole))
+    spool = Spool(tmp_path, limit=2**20)
+    spool.append([parcel])
+    spool.close()
+    setup = await sidecar(spool=tmp_path, broker=broker, record=record)
+    setup.upstream.replies(json.dumps(reply(CLEAN)).encode())
+    _, body, _ = await setup.post(ASK)
+    assert json.loads(body) == reply(CLEAN)
+    await setup.until(lambda: len(record.verdicts) == 2)
+    assert "t" in {t.trace_id for _, t in record.verdicts}
