@@ -19,7 +19,7 @@ from classifiers.training.data import (
     load_sources,
     sample,
 )
-from classifiers.training.scores import Logits, Scorer
+from classifiers.training.scores import Evidence, Logits, Scorer
 
 #: Target false-positive rates of the recommended thresholds.
 FLAG_RATE, BLOCK_RATE = 0.01, 0.002
@@ -57,16 +57,37 @@ def _cap(check: Check, name: str, available: int) -> int:
     return CAP if check is not Check.MISMATCH and name in STEP_RECIPES else available
 
 
-def calibrate(scorer: Scorer, data: Path) -> dict[Check, Calibration]:
-    """Fit every check; a record is read once for all checks of the same model."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """The held-out records of a group of checks and what was read of them, once."""
+
+    checks: tuple[Check, ...]
+    records: list[Record]
+    evidence: list[Evidence]
+
+
+def read_held_out(scorer: Scorer, data: Path) -> list[HeldOut]:
+    """Run both encoders over the held-out records: the slow part."""
     records = held_out_records(data)
-    logits: dict[str, Logits] = {}
+    found = []
     for checks in ((Check.DECEPTION, Check.DANGEROUS_REASONING), (Check.MISMATCH,)):
         once = list({r.id: r for check in checks for r in records[check]}.values())
-        for record, found in zip(once, scorer.score(once, checks), strict=True):
-            logits[record.id] = {**logits.get(record.id, {}), **found}
+        evidence = scorer.gather(once, checks)
+        found.append(HeldOut(checks=checks, records=once, evidence=evidence))
+    return found
+
+
+def calibrate(scorer: Scorer, held_out: Sequence[HeldOut], data: Path) -> dict[Check, Calibration]:
+    """Fit every check on the records that are held out for it."""
+    logits = {
+        (check, record.id): scorer.joined(item, (check,))
+        for some in held_out
+        for check in some.checks
+        for record, item in zip(some.records, some.evidence, strict=True)
+    }
     return {
-        check: fit(check, some, [logits[r.id] for r in some]) for check, some in records.items()
+        check: fit(check, some, [logits[check, r.id] for r in some])
+        for check, some in held_out_records(data).items()
     }
 
 

@@ -10,10 +10,11 @@ import torch
 from classifiers import artefact
 from classifiers.port import Check
 from classifiers.training.base import base_tokeniser
-from classifiers.training.calibrate import Calibration, calibrate
+from classifiers.training.calibrate import Calibration, calibrate, read_held_out
 from classifiers.training.data import PAIR_RECIPES, STEP_RECIPES, held_out, load_sources
-from classifiers.training.export import export_encoder, export_head, export_plain
+from classifiers.training.export import export_encoder, export_plain, head_arrays, write_head
 from classifiers.training.golden import golden
+from classifiers.training.judge import joints, words
 from classifiers.training.manifest import Findings, write
 from classifiers.training.pair_model import PairModel
 from classifiers.training.pair_train import PairSettings, train_pairs
@@ -39,10 +40,21 @@ def finish(data: Path, folder: Path, steps: StepModel, pairs: PairModel, name: s
     """Export trained models and write everything that serving needs beside them."""
     folder.mkdir(parents=True, exist_ok=True)
     export_encoder(steps.encoder, ("ids", "mask"), "vectors", folder / artefact.STEP_MODEL)
-    export_head(steps.head, folder / artefact.HEAD)
     export_encoder(pairs, ("ids", "mask", "segments"), "logits", folder / artefact.PAIR_MODEL)
     shutil.copyfile(base_tokeniser(), folder / artefact.TOKENISER)
-    found = calibrate(Scorer.open(folder), data / "train")
+    return judge_anew(data, folder, head_arrays(steps.head), name)
+
+
+def judge_anew(data: Path, folder: Path, gru: Mapping[str, Any], name: str) -> Path:
+    """Learn everything outside the encoders in `folder` and write head, calibration and manifest.
+
+    `gru` holds the trace head's arrays; it may hold more, which are replaced.
+    """
+    arrays = {**gru, **words(data / "train")}
+    held = read_held_out(Scorer.open(folder, head=arrays), data / "train")
+    arrays |= joints(data / "train", held)
+    write_head(arrays, folder / artefact.HEAD)
+    found = calibrate(Scorer.open(folder), held, data / "train")
     write(folder, name, _findings(data, folder, found))
     artefact.load(folder)
     return folder

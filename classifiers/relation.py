@@ -1,0 +1,259 @@
+"""Exact comparisons of an answer with the thinking before it: what vectors cannot tell apart.
+
+A step vector cannot tell 42 from 43. Numbers, options, verdicts, names and telling words can be
+compared exactly; what follows from the comparisons is learned (`classifiers.comparison`).
+"""
+
+import math
+import re
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from classifiers.port import Vector
+
+#: Sentences of the thinking that are remembered, from its end: time and memory stay bounded.
+REMEMBERED: Final = 1024
+#: A thinking's conclusion stands in its last sentences.
+CONCLUSION: Final = 6
+#: Numbers, options and verdicts of an opening that are compared with the conclusion.
+OPENING: Final = 2
+
+_SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n+|\s*(?:→|->|=>)\s*")
+_WORD: Final = re.compile(r"\w+(?:['’]\w+)?")
+_NUMBER: Final = re.compile(r"\d+(?:[.,:]\d+)*")
+_THOUSANDS: Final = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_DECIMAL_COMMA: Final = re.compile(r"\d+,\d{1,2}")
+_NAME: Final = re.compile(r"(?<=[\w,;:] )[A-Z][\w'-]+")
+_OPTION: Final = re.compile(
+    r"(?<![\w'])\(?([A-H])(?=[):]|\.(?:\s|$)|\s*$)|\b[Oo]ption ([A-Z1-9])\b"
+)
+_VERDICT: Final = re.compile(
+    r"\b(?:(yes|true|correct|safe|approved?|accept(?:ed)?|allow(?:ed)?|pass(?:e[ds])?)"
+    r"|(no|not|never|false|incorrect|unsafe|reject(?:ed)?|den(?:y|ied)|fail(?:ed|s)?)|\w+n['’]t)\b",
+    re.IGNORECASE,
+)
+
+
+class Facts(NamedTuple):
+    """What can be compared exactly in one sentence."""
+
+    words: frozenset[str]
+    numbers: tuple[str, ...]
+    names: frozenset[str]
+    options: tuple[str, ...]
+    #: True for yes, False for no, in order.
+    verdicts: tuple[bool, ...]
+
+
+def facts(text: str) -> list[Facts]:
+    """The facts of each sentence of a step."""
+    return [_facts(sentence) for sentence in _SENTENCE.split(text) if sentence.strip()]
+
+
+def _facts(text: str) -> Facts:
+    words = (word.lower() for word in _WORD.findall(text))
+    return Facts(
+        words=frozenset(word for word in words if len(word) > 2),
+        numbers=tuple(_value(number) for number in _NUMBER.findall(text)),
+        names=frozenset(name.lower() for name in _NAME.findall(text)),
+        options=tuple(a or b for a, b in _OPTION.findall(text)),
+        verdicts=tuple(bool(yes) for yes, _ in _VERDICT.findall(text)),
+    )
+
+
+def _value(number: str) -> str:
+    """One spelling for equal numbers: 1,240 and 1240, 3,5 and 3.50."""
+    if _THOUSANDS.fullmatch(number):
+        number = number.replace(",", "")
+    elif _DECIMAL_COMMA.fullmatch(number):
+        number = number.replace(",", ".")
+    return number.rstrip("0").rstrip(".") if "." in number else number.lstrip("0") or "0"
+
+
+@dataclass(slots=True)
+class Relation:
+    """Follows one trace: `think` its thinking, then `answer` step by step."""
+
+    _thinking: deque[Facts] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _answer: "_Answer" = field(default_factory=lambda: _Answer())
+    _index: "_Index | None" = None
+
+    def think(self, text: str) -> None:
+        """Remember a step of the thinking."""
+        self._thinking.extend(facts(text))
+        self._index = None
+
+    def answer(self, text: str) -> Vector:
+        """The comparisons for the answer up to and including this step, shape (len(NAMES),)."""
+        if self._index is None:
+            self._index = _Index(list(self._thinking))
+        self._answer.read(facts(text), self._index)
+        return np.asarray(_compare(self._answer, self._index), dtype=np.float32)
+
+
+class _Index:
+    """The thinking, ready to be compared with."""
+
+    def __init__(self, sentences: Sequence[Facts]) -> None:
+        self.sentences = sentences
+        self.size = max(1, len(sentences))
+        self.spread = Counter(word for s in sentences for word in s.words)
+        self.place = {
+            word: (i + 1) / self.size for i, s in enumerate(sentences) for word in s.words
+        }
+        self.number_place = {
+            number: (i + 1) / self.size for i, s in enumerate(sentences) for number in s.numbers
+        }
+        self.holders: dict[str, list[int]] = {}
+        for i, sentence in enumerate(sentences):
+            for word in sentence.words:
+                self.holders.setdefault(word, []).append(i)
+        self.heaviness = [self.weigh(s.words) for s in sentences]
+        end = sentences[-CONCLUSION:]
+        self.end_words = frozenset(word for s in end for word in s.words)
+        self.end_numbers = [number for s in end for number in s.numbers]
+        self.end_names = frozenset(name for s in end for name in s.names)
+        self.end_options = [option for s in end for option in s.options]
+        self.end_verdicts = [verdict for s in end for verdict in s.verdicts]
+
+    def weigh(self, words: Iterable[str]) -> float:
+        """How telling words are: rare ones in the thinking weigh most."""
+        return sum(math.log1p(self.size / max(1, self.spread[word])) for word in sorted(words))
+
+    def nearest(self, words: frozenset[str]) -> tuple[float, float]:
+        """How much the most similar sentence shares with `words`, and where it stands (0 to 1)."""
+        shared: Counter[int] = Counter()
+        for word in sorted(words):
+            weight = math.log1p(self.size / max(1, self.spread[word]))
+            for i in self.holders.get(word, ()):
+                shared[i] += weight  # type: ignore[assignment] - a Counter adds floats too
+        if not shared:
+            return 0.0, 0.5
+        own = math.sqrt(self.weigh(words))
+        alike = {i: s / (own * math.sqrt(self.heaviness[i])) for i, s in shared.items()}
+        best = max(alike, key=lambda i: (round(alike[i], 6), i))
+        return alike[best], (best + 1) / self.size
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What the answer has said so far."""
+
+    words: set[str] = field(default_factory=set)
+    numbers: list[str] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    opening: list[Facts] = field(default_factory=list)
+    #: (share, place) of the thinking's sentence that is nearest to each sentence.
+    nearest: list[tuple[float, float]] = field(default_factory=list)
+
+    def read(self, sentences: Sequence[Facts], index: _Index) -> None:
+        """Go on reading the answer."""
+        for sentence in sentences:
+            self.words |= sentence.words
+            self.numbers += sentence.numbers
+            self.names |= sentence.names
+            if len(self.opening) < OPENING:
+                self.opening.append(sentence)
+            if sentence.words:
+                self.nearest.append(index.nearest(sentence.words))
+
+
+#: What `Relation.answer` returns, in order; a comparison that has nothing to compare is 0.
+NAMES: Final = (
+    "words_known",
+    "words_in_conclusion",
+    "conclusion_told",
+    "thinking_told",
+    "words_late",
+    "nearest_share",
+    "nearest_share_least",
+    "nearest_place",
+    "opening_share",
+    "opening_place",
+    "numbers_unknown",
+    "any_number_unknown",
+    "numbers_not_in_conclusion",
+    "conclusion_numbers_untold",
+    "last_number_told",
+    "last_number_untold",
+    "first_number_in_conclusion",
+    "first_number_elsewhere",
+    "numbers_late",
+    "names_unknown",
+    "conclusion_names_untold",
+    "option_same",
+    "option_other",
+    "verdict_same",
+    "verdict_other",
+    "length",
+)
+
+
+def _compare(answer: _Answer, index: _Index) -> list[float]:
+    return [*_words(answer, index), *_numbers(answer, index), *_choices(answer, index)]
+
+
+def _words(answer: _Answer, index: _Index) -> list[float]:
+    known = answer.words & index.spread.keys()
+    said, weight = index.weigh(answer.words), index.weigh(known)
+    ending = index.weigh(answer.words & index.end_words)
+    late = sum(index.place[w] * index.weigh((w,)) for w in sorted(known))
+    shares = [share for share, _ in answer.nearest]
+    places = [place for _, place in answer.nearest]
+    first = answer.nearest[0] if answer.nearest else (0.0, 0.5)
+    return [
+        _share(weight, said),
+        _share(ending, said),
+        _share(ending, index.weigh(index.end_words)),
+        _share(weight, index.weigh(index.spread)),
+        _share(late, weight),
+        _share(sum(shares), len(shares)),
+        min(shares, default=0.0),
+        _share(sum(places), len(places)) if places else 0.5,
+        *first,
+    ]
+
+
+def _numbers(answer: _Answer, index: _Index) -> list[float]:
+    said, ending = answer.numbers, index.end_numbers
+    unknown = sum(number not in index.number_place for number in said)
+    places = [index.number_place[number] for number in said if number in index.number_place]
+    comparable = bool(said and ending)
+    return [
+        _share(unknown, len(said)),
+        float(unknown > 0),
+        _share(sum(n not in ending for n in said), len(said)) if comparable else 0.0,
+        _share(sum(n not in said for n in ending), len(ending)) if comparable else 0.0,
+        float(comparable and ending[-1] in said),
+        float(comparable and ending[-1] not in said),
+        float(comparable and said[0] in ending),
+        float(comparable and said[0] not in ending),
+        _share(sum(places), len(places)) - 0.7 if places else 0.0,
+    ]
+
+
+def _choices(answer: _Answer, index: _Index) -> list[float]:
+    unknown = [name for name in answer.names if name not in index.spread]
+    untold = [name for name in index.end_names if name not in answer.words]
+    options = [option for s in answer.opening for option in s.options]
+    verdicts = [verdict for s in answer.opening for verdict in s.verdicts]
+    return [
+        _share(len(unknown), len(answer.names)),
+        _share(len(untold), len(index.end_names)),
+        *_same_or_other(options[:1], index.end_options[-1:]),
+        *_same_or_other(verdicts[:1], index.end_verdicts[-1:]),
+        math.log1p(len(answer.words)),
+    ]
+
+
+def _same_or_other(said: Sequence[object], meant: Sequence[object]) -> tuple[float, float]:
+    comparable = bool(said and meant)
+    return float(comparable and said[0] == meant[0]), float(comparable and said[0] != meant[0])
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
