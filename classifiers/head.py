@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from classifiers.artefact import HEAD, Artefact, Platt
 from classifiers.errors import ArtefactError, InferenceError
-from classifiers.lexical import CHECKS, Reading, meaning, scores, words
+from classifiers.lexical import CHECKS, Reading, Scores, meaning, scores, words
 from classifiers.port import Check, HeadScores, Pair, Role, Vector
 
 Array = npt.NDArray[np.float32]
@@ -28,8 +28,8 @@ WEIGHTS: Final = (
     "state_b",
     "out_w",
     "out_b",
-    # What the words say: the table, and how they join the GRU's logits: at a step of the thinking
-    # (weight, bias), at a step of the answer (weight of the GRU, of the words, bias), a row a check.
+    # What the words say: the table, and a row a check of how they join the GRU's logits: in the
+    # thinking (weight, bias), in the answer (weight of the GRU, weight of the words, bias).
     "lexicon",
     "mix",
     # Mismatch: means and weights of the pair logit, of the words' scores of each check and of the
@@ -52,7 +52,7 @@ class Weights:
         """Numbers that a trace's state holds."""
         return int(self.arrays["state_w"].shape[1])
 
-    def join(self, role: Role, gru: Array, told: Array) -> Array:
+    def join(self, role: Role, gru: Array, told: Scores) -> Array:
         """The uncalibrated scores of a step, of the GRU's logits and the words' scores."""
         mix = self.arrays["mix"]
         if role is Role.ANSWER:

@@ -1,9 +1,10 @@
 """What a step's words say, beside what its vector says: a learned linear bag of word pieces.
 
-A small encoder reads topics; which words are used tells intent about as well (docs/experiments.md).
-Each word piece and each pair of neighbours is hashed into a table of learned weights, one column for
-each role and check. A step gives the sums of its rows; a trace's score is the sum over its steps,
-divided by the size of what was read. The sums travel at the end of the step's vector.
+A small encoder reads topics; which words are used tells intent about as well
+(docs/experiments.md). Each word piece and each pair of neighbours is hashed into a table of learned
+weights, one column for each role and check. A step gives the sums of its rows; a trace's score is
+the sum over its steps, divided by the size of what was read. The sums travel at the end of the
+step's vector.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ CHECKS: Final = tuple(Check)
 #: Numbers that a step is summed up in: its mass, then one for each role and check.
 WIDTH: Final = 1 + len(READ) * len(CHECKS)
 #: A short text says little: its score is held near zero as if so much mass had been read before.
-PRIOR_MASS: Final = 1500.0
+PRIOR_MASS: Final = 600.0
 _LOW: Final = np.uint64(0xFFFFFFFF)
 Scores = npt.NDArray[np.float64]
 

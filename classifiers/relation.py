@@ -8,7 +8,6 @@ import math
 import re
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,13 +16,15 @@ from classifiers.port import Vector
 
 #: Sentences of the thinking that are remembered, from its end: time and memory stay bounded.
 REMEMBERED: Final = 1024
+#: Sentences of the answer that are compared, from where it stands.
+ANSWERED: Final = 64
 #: A thinking's conclusion stands in its last sentences.
 CONCLUSION: Final = 6
 #: Numbers, options and verdicts of an opening that are compared with the conclusion.
 OPENING: Final = 2
 
-_SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n+|\s*(?:→|->|=>)\s*")
-_WORD: Final = re.compile(r"\w+(?:['’]\w+)?")
+_SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+|\n+|→|->|=>")
+_WORD: Final = re.compile("\\w+(?:['\u2019]\\w+)?")
 _NUMBER: Final = re.compile(r"\d+(?:[.,:]\d+)*")
 _THOUSANDS: Final = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _DECIMAL_COMMA: Final = re.compile(r"\d+,\d{1,2}")
@@ -33,7 +34,8 @@ _OPTION: Final = re.compile(
 )
 _VERDICT: Final = re.compile(
     r"\b(?:(yes|true|correct|safe|approved?|accept(?:ed)?|allow(?:ed)?|pass(?:e[ds])?)"
-    r"|(no|not|never|false|incorrect|unsafe|reject(?:ed)?|den(?:y|ied)|fail(?:ed|s)?)|\w+n['’]t)\b",
+    r"|(no|not|never|false|incorrect|unsafe|reject(?:ed)?|den(?:y|ied)|fail(?:ed|s)?))\b"
+    "|(?<=n)['\u2019]t\\b",
     re.IGNORECASE,
 )
 
@@ -74,27 +76,6 @@ def _value(number: str) -> str:
     return number.rstrip("0").rstrip(".") if "." in number else number.lstrip("0") or "0"
 
 
-@dataclass(slots=True)
-class Relation:
-    """Follows one trace: `think` its thinking, then `answer` step by step."""
-
-    _thinking: deque[Facts] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    _answer: "_Answer" = field(default_factory=lambda: _Answer())
-    _index: "_Index | None" = None
-
-    def think(self, text: str) -> None:
-        """Remember a step of the thinking."""
-        self._thinking.extend(facts(text))
-        self._index = None
-
-    def answer(self, text: str) -> Vector:
-        """The comparisons for the answer up to and including this step, shape (len(NAMES),)."""
-        if self._index is None:
-            self._index = _Index(list(self._thinking))
-        self._answer.read(facts(text), self._index)
-        return np.asarray(_compare(self._answer, self._index), dtype=np.float32)
-
-
 class _Index:
     """The thinking, ready to be compared with."""
 
@@ -126,11 +107,11 @@ class _Index:
 
     def nearest(self, words: frozenset[str]) -> tuple[float, float]:
         """How much the most similar sentence shares with `words`, and where it stands (0 to 1)."""
-        shared: Counter[int] = Counter()
+        shared: dict[int, float] = {}
         for word in sorted(words):
             weight = math.log1p(self.size / max(1, self.spread[word]))
             for i in self.holders.get(word, ()):
-                shared[i] += weight  # type: ignore[assignment] - a Counter adds floats too
+                shared[i] = shared.get(i, 0.0) + weight
         if not shared:
             return 0.0, 0.5
         own = math.sqrt(self.weigh(words))
@@ -139,27 +120,60 @@ class _Index:
         return alike[best], (best + 1) / self.size
 
 
-@dataclass(slots=True)
+class Told(NamedTuple):
+    """A sentence of the answer and what in the thinking is nearest to it."""
+
+    facts: Facts
+    #: How much the nearest sentence of the thinking shares with it, and where that stands (0 to 1).
+    share: float
+    place: float
+
+
+class Relation:
+    """Follows one trace: `think` its thinking, then `answer` step by step.
+
+    Time is linear in the text: the last `REMEMBERED` sentences of the thinking are compared with
+    the last `ANSWERED` of the answer.
+    """
+
+    def __init__(self) -> None:
+        self._thinking: deque[Facts] = deque(maxlen=REMEMBERED)
+        self._told: deque[Told] = deque(maxlen=ANSWERED)
+        self._opening: list[Facts] = []
+        self._index: _Index | None = None
+
+    def think(self, text: str) -> None:
+        """Remember a step of the thinking."""
+        self._thinking.extend(facts(text))
+        self._index = None
+
+    def answer(self, text: str) -> Vector:
+        """The comparisons for the answer up to and including this step, shape (len(NAMES),)."""
+        if self._index is None:
+            self._index = _Index(list(self._thinking))
+        for sentence in facts(text):
+            self._told.append(Told(sentence, *self._index.nearest(sentence.words)))
+            if len(self._opening) < OPENING:
+                self._opening.append(sentence)
+        answer = _Answer(self._told, self._opening)
+        found = [
+            *_words(answer, self._index),
+            *_numbers(answer, self._index),
+            *_choices(answer, self._index),
+        ]
+        return np.asarray(found, dtype=np.float32)
+
+
 class _Answer:
-    """What the answer has said so far."""
+    """What the answer has said."""
 
-    words: set[str] = field(default_factory=set)
-    numbers: list[str] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)
-    opening: list[Facts] = field(default_factory=list)
-    #: (share, place) of the thinking's sentence that is nearest to each sentence.
-    nearest: list[tuple[float, float]] = field(default_factory=list)
-
-    def read(self, sentences: Sequence[Facts], index: _Index) -> None:
-        """Go on reading the answer."""
-        for sentence in sentences:
-            self.words |= sentence.words
-            self.numbers += sentence.numbers
-            self.names |= sentence.names
-            if len(self.opening) < OPENING:
-                self.opening.append(sentence)
-            if sentence.words:
-                self.nearest.append(index.nearest(sentence.words))
+    def __init__(self, told: Iterable[Told], opening: Sequence[Facts]) -> None:
+        self.opening = opening
+        sentences = list(told)
+        self.words = frozenset(w for t in sentences for w in t.facts.words)
+        self.numbers = [n for t in sentences for n in t.facts.numbers]
+        self.names = frozenset(n for t in sentences for n in t.facts.names)
+        self.nearest = [(t.share, t.place) for t in sentences if t.facts.words]
 
 
 #: What `Relation.answer` returns, in order; a comparison that has nothing to compare is 0.
@@ -191,10 +205,6 @@ NAMES: Final = (
     "verdict_other",
     "length",
 )
-
-
-def _compare(answer: _Answer, index: _Index) -> list[float]:
-    return [*_words(answer, index), *_numbers(answer, index), *_choices(answer, index)]
 
 
 def _words(answer: _Answer, index: _Index) -> list[float]:

@@ -6,8 +6,8 @@ from typing import Any, Final
 from classifiers.artefact import Platt
 from classifiers.head import sigmoid
 from classifiers.port import Check, Pair
-from classifiers.training.data import Record
 from classifiers.runtime import worst
+from classifiers.training.data import Record
 from classifiers.training.scores import Scorer, run
 
 _TRACES: Final = (

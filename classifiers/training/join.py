@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from classifiers.lexical import CHECKS
 from classifiers.port import Check, Role
 from classifiers.relation import NAMES
-from classifiers.training.data import Record, load_sources, sample
+from classifiers.training.data import Recipe, Record, load_sources, sample
 from classifiers.training.scores import Evidence
 
 #: Authored sets in which the relation alone gives the label, and public sources of the same kind
@@ -42,7 +42,7 @@ class Direction:
 
 def relation_records(folder: Path, rng: Any) -> list[Record]:  # noqa: ANN401 - a random.Random
     """Records whose label only the relation of thinking and answer gives."""
-    found = load_sources(folder, dict.fromkeys(RELATION_PUBLIC))  # type: ignore[arg-type] - no masks
+    found = load_sources(folder, {name: Recipe(cap=PUBLIC_CAP) for name in RELATION_PUBLIC})
     chosen: list[Record] = []
     for name, records in found.items():
         usable = [r for r in records if r.thinking.strip() and r.answer.strip()]

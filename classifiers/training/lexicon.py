@@ -1,4 +1,4 @@
-"""Learn the lexical table: one linear model a check over hashed word pieces, in seconds on a CPU."""
+"""Learn the lexical table: a linear model a check over hashed word pieces, in a minute on a CPU."""
 
 import random
 from collections.abc import Mapping, Sequence

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 
 from classifiers import artefact
@@ -43,6 +44,13 @@ def finish(data: Path, folder: Path, steps: StepModel, pairs: PairModel, name: s
     export_encoder(pairs, ("ids", "mask", "segments"), "logits", folder / artefact.PAIR_MODEL)
     shutil.copyfile(base_tokeniser(), folder / artefact.TOKENISER)
     return judge_anew(data, folder, head_arrays(steps.head), name)
+
+
+def judge(data: Path, folder: Path, name: str) -> Path:
+    """Learn everything outside the encoders of an artefact anew, in place."""
+    with np.load(folder / artefact.HEAD, allow_pickle=False) as stored:
+        gru = {key: stored[key] for key in stored.files if key != "labels"}
+    return judge_anew(data, folder, gru, name)
 
 
 def judge_anew(data: Path, folder: Path, gru: Mapping[str, Any], name: str) -> Path:
