@@ -3,7 +3,7 @@ PYTHON ?= python3
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench lock chromium postgres train-tiny clean
+.PHONY: help run test lint bench proxies lock chromium postgres train-tiny clean
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ lint: .venv/dev.stamp ## Style, types, import contracts
 
 bench: .venv/dev.stamp ## Measure the engine and the sidecar; prints the tables of the README
 	.venv/bin/python -m tests.bench
+
+proxies: ## Install what the benchmark compares with: nginx (needs root or sudo), LiteLLM
+	@scripts/proxies
 
 train-tiny: .venv-train/stamp ## Train, export, calibrate and evaluate on the authored data (needs torch)
 	.venv-train/bin/python -m classifiers.training train --tiny --data classifiers/data --out runs/tiny

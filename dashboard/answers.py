@@ -1,7 +1,7 @@
 """JSON answers: one encoder that can carry any text, one shape for errors."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.responses import JSONResponse
@@ -21,6 +21,41 @@ def fault(code: str, message: str, details: Iterable[object] = ()) -> dict[str, 
     return {"error": {"code": code, "message": message, "details": list(details)}}
 
 
-def problem(status: int, code: str, message: str, details: Iterable[object] = ()) -> Json:
+def problem(
+    status: int,
+    code: str,
+    message: str,
+    details: Iterable[object] = (),
+    *,
+    headers: Mapping[str, str] | None = None,
+) -> Json:
     """Answer with an error."""
-    return Json(fault(code, message, details), status_code=status)
+    return Json(fault(code, message, details), status_code=status, headers=headers)
+
+
+_FAULT = {
+    "type": "object",
+    "required": ["error"],
+    "additionalProperties": False,
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "details"],
+            "additionalProperties": False,
+            "properties": {
+                "code": {"type": "string"},
+                "message": {"type": "string"},
+                "details": {"type": "array", "items": {"type": "object"}},
+            },
+        }
+    },
+}
+#: For OpenAPI: every error of the API has this shape.
+FAULTS: dict[int | str, dict[str, Any]] = {
+    status: {"description": meaning, "content": {"application/json": {"schema": _FAULT}}}
+    for status, meaning in (
+        ("4XX", "The request cannot be answered; the message says what to change."),
+        ("422", "The request does not fit."),
+        ("5XX", "The monitor failed; what was to be judged is not."),
+    )
+}

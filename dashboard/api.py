@@ -6,17 +6,16 @@ from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Query, Request
-from pydantic import ValidationError
-from pydantic_core import from_json
 from starlette.responses import Response
 
-from dashboard.answers import Json, fault, problem
+from dashboard.answers import FAULTS, Json, fault, problem
 from dashboard.filters import PAGE, Filters
+from dashboard.intake import Intake, Turned
 from dashboard.port import Console
-from dashboard.score import MAX_BODY, MAX_TRACES, REQUEST_BODY, TraceIn, complaints, plain
-from monitor.dialects import BadTraceError, trace_from_json, trace_to_json
+from dashboard.score import REQUEST_BODY, Asked, Item, Unfit
+from monitor.dialects import trace_to_json
+from monitor.health import liveness, readiness
 from monitor.store.rows import StoredVerdict, VerdictRow
-from monitor.types import Trace
 from monitor.wire import verdict_json
 
 #: The text format of Prometheus.
@@ -32,19 +31,12 @@ class Listing(Filters):
 
 def routes(console: Console) -> APIRouter:
     """The API's routes."""
-    router = APIRouter(default_response_class=Json)
+    router, intake = APIRouter(default_response_class=Json, responses=FAULTS), Intake()
 
     @router.post("/v1/score", openapi_extra={"requestBody": REQUEST_BODY})
     async def score(request: Request) -> Json:
         """Judge and record one trace, or `{"traces": [...]}`."""
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != (
-            "application/json"
-        ):
-            return problem(415, "content_type", "Send the trace as application/json.")
-        body = await _body(request)
-        if body is None:
-            return problem(413, "too_large", f"A request holds at most {MAX_BODY} bytes.")
-        return await _score(console, body)
+        return await _scored(console, intake, request)
 
     @router.get("/v1/verdicts")
     def verdicts(filters: Annotated[Listing, Query()]) -> Json:
@@ -63,15 +55,15 @@ def routes(console: Console) -> APIRouter:
 
     @router.get("/healthz")
     async def healthz() -> Json:
-        """The process serves requests."""
-        return Json({"status": "ok"})
+        """The process answers; what else it needs is told as it was last seen."""
+        status, answer = liveness(await console.health.look(wait=False))
+        return Json(answer, status_code=status)
 
     @router.get("/readyz")
-    def readyz() -> Json:
+    async def readyz() -> Json:
         """All that a verdict needs works; 503 says what does not."""
-        checks = dict(console.ready())
-        well = all(checks.values())
-        return Json({"ready": well, "checks": checks}, status_code=200 if well else 503)
+        status, answer = readiness(await console.health.look())
+        return Json(answer, status_code=status)
 
     @router.get("/metrics", response_class=Response)
     async def metrics() -> Response:
@@ -81,55 +73,35 @@ def routes(console: Console) -> APIRouter:
     return router
 
 
-async def _body(request: Request) -> bytes | None:
-    """The body, or None as soon as it is too large."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            return None
-    return bytes(body)
-
-
-async def _score(console: Console, body: bytes) -> Json:
+async def _scored(console: Console, intake: Intake, request: Request) -> Json:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        return problem(415, "content_type", "Send the trace as application/json.")
     try:
-        given = from_json(body)
-    except ValueError as error:
-        return problem(422, "invalid_json", str(error))
-    if not isinstance(given, dict):
-        return problem(422, "invalid_trace", "Send a JSON object.")
-    if "traces" in given:
-        return await _score_all(console, given)
-    status, answer = await _score_one(console, given)
-    return Json(answer, status_code=status)
+        async with intake.body(request) as body:
+            return await _score(console, await intake.understood(body))
+    except Turned as turned:
+        return problem(turned.status, turned.code, turned.message, headers=turned.headers)
+    except Unfit as unfit:
+        return problem(422, unfit.code, unfit.message, unfit.details)
 
 
-async def _score_all(console: Console, given: dict[str, Any]) -> Json:
-    traces = given["traces"]
-    if len(given) > 1 or not isinstance(traces, list):
-        return problem(422, "invalid_traces", "Send the list of traces as `traces`, alone.")
-    if not 1 <= len(traces) <= MAX_TRACES:
-        return problem(422, "invalid_traces", f"Send 1 to {MAX_TRACES} traces at a time.")
-    scored = await asyncio.gather(*(_score_one(console, item) for item in traces))
+async def _score(console: Console, asked: Asked) -> Json:
+    scored = await asyncio.gather(*(_score_one(console, item) for item in asked.items))
+    if asked.alone:
+        ((status, answer),) = scored
+        return Json(answer, status_code=status)
     return Json({"verdicts": [entry for _, entry in scored]})
 
 
-async def _score_one(console: Console, item: object) -> tuple[int, dict[str, Any]]:
+async def _score_one(console: Console, item: Item) -> tuple[int, dict[str, Any]]:
+    if isinstance(item, Unfit):
+        return 422, fault(item.code, item.message, item.details)
     try:
-        trace = _trace(item)
-    except ValidationError as error:
-        return 422, fault("invalid_trace", "The trace does not fit.", complaints(error))
-    except BadTraceError as error:
-        return 422, fault("invalid_trace", str(error))
-    try:
-        return 200, verdict_json(await console.judge(trace))
+        return 200, verdict_json(await console.judge(item))
     except Exception as error:  # noqa: BLE001 - one failure must not spoil the other traces
         _log.error("score_failed", error=type(error).__name__)
         return 503, fault("not_judged", "No verdict could be recorded; do not release this.")
-
-
-def _trace(item: object) -> Trace:
-    return trace_from_json(plain(TraceIn.model_validate(item)))
 
 
 def _row_json(row: VerdictRow) -> dict[str, Any]:
@@ -141,6 +113,7 @@ def _row_json(row: VerdictRow) -> dict[str, Any]:
         **values,
         **scores,
         "decision": row.decision.name.lower(),
+        "coverage_gaps": row.coverage_gaps.split(),
         "consistency_score": None if mismatch is None else round(1 - mismatch, 4),
     }
 

@@ -1,6 +1,6 @@
 """The dashboard as an ASGI application."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 
 from fastapi import FastAPI, Request
@@ -9,11 +9,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from classifiers.port import Check, Thresholds
 from dashboard import api, pages
 from dashboard.answers import problem
 from dashboard.guard import Guard
 from dashboard.port import Console, Judge, Records
+from monitor.health import Health
+from monitor.rulebook import Rulebook
 from monitor.store import StoreError
 
 _ADVICE = "Run `subtext audit verify`."
@@ -24,26 +25,24 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     *,
     store: Records,
     judge: Judge,
-    policy_version: str,
-    ready: Callable[[], Mapping[str, bool]],
+    policy: Callable[[], Rulebook],
+    health: Health,
     allowed_hosts: Sequence[str] = LOCAL_HOSTS,
-    thresholds: Mapping[Check, Thresholds] | None = None,
     try_line: str = "",
     metrics: Callable[[], bytes] = bytes,
 ) -> FastAPI:
     """Build the reviewers' console and the API.
 
     Nobody logs in: serve it on a loopback address, or behind something that knows its users.
-    `allowed_hosts` are the names it answers for. `thresholds` are those of the policy now, drawn
-    on charts. `try_line` is a command that sends a first trace. `metrics` gives Prometheus text.
+    `policy` is the one in force now. `allowed_hosts` are the names it answers for. `try_line` is a
+    command that sends a first trace. `metrics` gives Prometheus text.
     """
     console = Console(
         store=store,
         judge=judge,
-        policy_version=policy_version,
-        ready=ready,
+        policy=policy,
+        health=health,
         try_line=try_line,
-        thresholds=thresholds or {},
         metrics=metrics,
     )
     # The interactive documentation would load scripts from another origin.

@@ -27,7 +27,10 @@ class Filters(BaseModel):
 
     decision: Annotated[Literal["allow", "flag", "block"] | None, _Unset] = None
     unscored: Annotated[bool | None, _Unset] = None
+    gaps: Annotated[bool | None, _Unset] = None
     model: Annotated[str | None, _Unset] = Field(default=None, max_length=300)
+    tenant: Annotated[str | None, _Unset] = Field(default=None, max_length=300)
+    conversation: Annotated[str | None, _Unset] = Field(default=None, max_length=300)
     check: Annotated[Check | None, _Unset] = None
     min_probability: Annotated[float | None, _Unset] = Field(default=None, ge=0, le=1)
     before: Annotated[int | None, _Unset] = Field(default=None, ge=0, le=_MAX_SEQ)
@@ -51,9 +54,12 @@ class Filters(BaseModel):
             limit=limit,
             decision=None if self.decision is None else Decision[self.decision.upper()],
             unscored=self.unscored,
+            gaps=self.gaps,
             check=self.check,
             min_probability=self.threshold,
             model=self.model,
+            tenant=self.tenant,
+            conversation_id=self.conversation,
         )
 
     def link(self, path: str, **changes: object) -> str:

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
+from fastapi import Query as Wanted
 from pydantic import Field
 from starlette.responses import HTMLResponse, Response
 
@@ -10,7 +11,10 @@ from dashboard.filters import Filters, newer, older
 from dashboard.port import Console
 from dashboard.render import page
 from dashboard.trace_view import trace_view
+from monitor.store.rows import Query, VerdictRow
 
+#: Turns of a conversation that the page of one of them links to; the list has them all.
+MAX_TURNS = 20
 _Offset = Annotated[int | None, Field(ge=0, le=2**31)]
 
 
@@ -44,12 +48,12 @@ def routes(console: Console) -> APIRouter:
     router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
     @router.get("/")
-    def decisions(request: Request, filters: Annotated[Filters, Query()]) -> Response:
+    def decisions(request: Request, filters: Annotated[Filters, Wanted()]) -> Response:
         host = request.headers["host"]
         return page("list.html", {**_listing(console, filters), "host": host})
 
     @router.get("/live")
-    def live(request: Request, filters: Annotated[Filters, Query()]) -> Response:
+    def live(request: Request, filters: Annotated[Filters, Wanted()]) -> Response:
         """The newest rows and the counts, or 304 when there is nothing new."""
         version = f'"{console.store.newest_seq()}"'
         if request.headers.get("if-none-match") == version:
@@ -59,7 +63,7 @@ def routes(console: Console) -> APIRouter:
         return answer
 
     @router.get("/verdicts/{verdict_id}")
-    def verdict(verdict_id: str, windows: Annotated[Windows, Query()]) -> Response:
+    def verdict(verdict_id: str, windows: Annotated[Windows, Wanted()]) -> Response:
         return _verdict(console, verdict_id, windows)
 
     return router
@@ -92,11 +96,26 @@ def _verdict(console: Console, verdict_id: str, windows: Windows) -> Response:
             "stored": stored,
             "row": stored.row,
             "document": stored.document,
-            "view": trace_view(stored, console.thresholds, windows.first),
+            "view": trace_view(stored, console.policy().top.thresholds, windows.first),
+            "turns": _turns(console, stored.row),
+            "talk": _talk(stored.row).link("/"),
             "older": older(console.store, filters, stored.row.seq),
             "newer": newer(console.store, filters, stored.row.seq),
         },
     )
+
+
+def _turns(console: Console, row: VerdictRow) -> list[VerdictRow]:
+    """The newest verdicts of the same conversation, this one included, in the order of time."""
+    if not row.conversation_id:
+        return []
+    query = Query(tenant=row.tenant, conversation_id=row.conversation_id, limit=MAX_TURNS)
+    return list(reversed(console.store.verdicts(query).rows))
+
+
+def _talk(row: VerdictRow) -> Filters:
+    """Those of the list that show this conversation."""
+    return Filters(tenant=row.tenant or None, conversation=row.conversation_id or None)
 
 
 def not_found(console: Console) -> HTMLResponse:

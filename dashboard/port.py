@@ -1,10 +1,11 @@
 """What the dashboard needs from the rest of the monitor."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from classifiers.port import Check, Thresholds
+from monitor.health import Health
+from monitor.rulebook import Rulebook
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.types import Trace, Verdict
 
@@ -42,11 +43,11 @@ class Console:
 
     store: Records
     judge: Judge
-    policy_version: str
-    #: What must work before traffic may come, by name.
-    ready: Callable[[], Mapping[str, bool]]
+    #: The policy in force now; it may change while the dashboard runs.
+    policy: Callable[[], Rulebook]
+    #: Whether what a verdict needs works.
+    health: Health
     #: A command that sends a first trace, shown while there is nothing else to show.
     try_line: str
-    thresholds: Mapping[Check, Thresholds]
     #: All metrics in the text format of Prometheus.
     metrics: Callable[[], bytes] = bytes

@@ -11,12 +11,20 @@ from starlette.responses import HTMLResponse
 from classifiers.port import Check
 from dashboard.inert import inert, visible
 from dashboard.spans import NAMES
-from monitor.types import Decision
+from monitor.gaps import MEANING
+from monitor.types import Decision, Gap
 
 #: What a person calls each decision.
 DECISIONS = {Decision.ALLOW: "Allowed", Decision.FLAG: "Flagged", Decision.BLOCK: "Blocked"}
 #: Why a check could not be made, when the store can only say that it was not.
 CHANNEL_NAMES = {"thinking": "Thinking", "answer": "Answer", "tool_call": "Tool calls"}
+#: What a person calls each gap, and what it means.
+GAPS = {
+    Gap.HIDDEN_THINKING: ("Thinking hidden", MEANING[Gap.HIDDEN_THINKING]),
+    Gap.SEALED_THINKING: ("Thinking sealed", MEANING[Gap.SEALED_THINKING]),
+    Gap.MISPLACED_THINKING: ("Thinking misplaced", MEANING[Gap.MISPLACED_THINKING]),
+    Gap.UNKNOWN_SHAPE: ("Unknown shape", MEANING[Gap.UNKNOWN_SHAPE]),
+}
 
 
 def page(template: str, values: Mapping[str, Any], *, status: int = 200) -> HTMLResponse:
@@ -46,6 +54,7 @@ def _environment_of() -> Environment:
         "CHECKS": [(check, NAMES[check]) for check in Check],
         "DECISIONS": [(d.name.lower(), DECISIONS[d]) for d in Decision],
         "CHANNELS": CHANNEL_NAMES,
+        "GAPS": {gap.value: told for gap, told in GAPS.items()},
     }
     return environment
 

@@ -88,7 +88,11 @@ class TraceView:
 def trace_view(
     stored: StoredVerdict, thresholds: Mapping[Check, Thresholds], first: Mapping[str, int]
 ) -> TraceView:
-    """Work out the page; `first` says where each channel's window begins."""
+    """Work out the page; `first` says where each channel's window begins.
+
+    `thresholds` are those of the policy now, for records from before they named their own.
+    """
+    thresholds = _thresholds(stored.document) or thresholds
     checks = [_check(stored.document, check, thresholds.get(check)) for check in Check]
     trace = stored.trace
     if trace is None:
@@ -103,6 +107,16 @@ def trace_view(
         panes={pane.channel: pane for pane in panes},
         prompt=trace.prompt,
     )
+
+
+def _thresholds(document: Mapping[str, Any]) -> Mapping[Check, Thresholds]:
+    """From where each check flagged and blocked when the verdict was made, if it says so."""
+    found = ((check, document["checks"][check.value]) for check in Check)
+    return {
+        check: Thresholds(flag=told["flags_from"], block=told["blocks_from"])
+        for check, told in found
+        if told.get("flags_from") is not None
+    }
 
 
 def _check(document: Mapping[str, Any], check: Check, thresholds: Thresholds | None) -> CheckView:

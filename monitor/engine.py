@@ -10,13 +10,24 @@ from typing import TypeAlias
 from classifiers.errors import ClassifierError
 from classifiers.port import Classifier, Role
 from monitor.clock import Surroundings
+from monitor.gaps import gaps
 from monitor.logs import complain
 from monitor.metrics import Metrics
 from monitor.policy import Policy, decide
+from monitor.rulebook import Rulebook
 from monitor.scoring import Scorer
 from monitor.steps import Stepper
 from monitor.tally import Tally
-from monitor.types import Decision, Delta, Step, Trace, Verdict, Versions
+from monitor.types import (
+    Decision,
+    Delta,
+    Disclosure,
+    EarlyStop,
+    Step,
+    Trace,
+    Verdict,
+    Versions,
+)
 
 #: Steps that are scored in one go, and steps that may wait before `feed` waits too.
 BATCH_STEPS, MAX_WAITING_STEPS = 32, 256
@@ -24,6 +35,11 @@ BATCH_STEPS, MAX_WAITING_STEPS = 32, 256
 STORED_AT_ONCE = 16
 #: Code points of a stored trace that are fed at a time.
 SLICE = 65_536
+
+#: What is known of a response whose end nobody described.
+_NOTHING = Disclosure()
+#: Looked up once: it reads a file.
+_VERSION = version("subtext")
 
 Recorder: TypeAlias = Callable[[Verdict, Trace], Awaitable[None]]
 
@@ -38,34 +54,43 @@ class Live:
     on_progress: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Engine:
     """What all sessions share. `record` must have made a verdict durable when it returns."""
 
     classifier: Classifier
-    policy: Policy
+    #: For responses that begin from now on, so it may be replaced; sessions keep what they got.
+    policy: Rulebook
     record: Recorder
     world: Surroundings = field(default_factory=Surroundings)
     metrics: Metrics = field(default_factory=Metrics)
     #: Keeps bulk scoring from queueing up in front of responses that somebody waits for.
     _stored: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
 
-    @property
-    def versions(self) -> Versions:
-        """What produces this engine's verdicts."""
+    def versions(self, policy: Policy) -> Versions:
+        """What produces this engine's verdicts under `policy`."""
         return Versions(
-            subtext=version("subtext"),
+            subtext=_VERSION,
             model=self.classifier.identity.model,
             calibration=self.classifier.identity.calibration,
-            policy=self.policy.version,
+            policy=policy.version,
         )
 
-    def open(self, origin: Trace, *, live: Live | None = None) -> "Session":
+    def open(
+        self, origin: Trace, *, live: Live | None = None, policy: Policy | None = None
+    ) -> "Session":
         """Begin to judge a response; `origin` says whose it is and what was asked, without parts.
 
         Without `live` nobody waits behind the text, so the policy's deadline does not apply.
+        `policy` is what was resolved for the response already, where it was.
         """
-        return Session(self, origin, live)
+        return Session(self, origin, live, policy or self.policy.resolve(origin))
+
+    async def refuse(self, verdict_id: str, problem: str) -> Verdict:
+        """Record a BLOCK, whatever the policy says of failures: something was refused unread."""
+        live = Live(verdict_id=verdict_id, on_progress=lambda: None)
+        session = self.open(Trace(trace_id=self.world.new_id(), parts=()), live=live)
+        return await session.finish(problem=problem, refused=True)
 
     async def judge(self, trace: Trace) -> Verdict:
         """Judge and record a complete trace, in its turn: the same session, fed at once."""
@@ -77,7 +102,7 @@ class Engine:
         try:
             for delta in _slices(trace):
                 await session.feed(delta)
-            return await session.finish(problem=trace.problem)
+            return await session.finish(problem=trace.problem, disclosure=trace.disclosure)
         finally:
             session.abandon()
 
@@ -93,19 +118,20 @@ def _slices(trace: Trace) -> Iterator[Delta]:
 class Session:
     """One choice of one response under judgement."""
 
-    def __init__(self, engine: Engine, origin: Trace, live: Live | None) -> None:
+    def __init__(self, engine: Engine, origin: Trace, live: Live | None, policy: Policy) -> None:
         self.verdict_id = live.verdict_id if live else engine.world.new_id()
         #: Code points that are judged, in the order in which they were fed.
         self.judged = 0
         self._engine = engine
         self._origin = origin
         self._live = live
+        self._policy = policy
         self._stepper = Stepper()
-        self._tally = Tally(engine.policy)
+        self._tally = Tally(policy)
         self._waiting: deque[tuple[float, Step]] = deque()
         self._changed = asyncio.Event()
         self._ended = False
-        self._opened = False
+        self._opened = self._refused = False
         self._started = engine.world.monotonic()
         self._scoring_seconds = 0.0
         self._task = asyncio.create_task(self._run())
@@ -113,7 +139,7 @@ class Session:
     @property
     def decision(self) -> Decision:
         """The highest decision that the text so far calls for."""
-        failed = Decision.ALLOW if self.failure is None else self._engine.policy.unscored
+        failed = Decision.ALLOW if self.failure is None else self._policy.unscored
         return max(self._tally.reached, failed)
 
     @property
@@ -128,15 +154,23 @@ class Session:
             self._changed.clear()
             await self._changed.wait()
 
-    async def finish(
-        self, *, problem: str | None = None, cut: bool = False, opened: bool = False
+    async def finish(  # noqa: PLR0913 -- keyword-only: how a response may end
+        self,
+        *,
+        problem: str | None = None,
+        cut: bool = False,
+        opened: bool = False,
+        disclosure: Disclosure = _NOTHING,
+        early_stop: EarlyStop | None = None,
+        refused: bool = False,
     ) -> Verdict:
         """End the text, and return the verdict once it is recorded.
 
         `problem` says why part of the response could not be read; `cut` leaves unscored what still
-        waits, because the response was refused already; `opened` says that text went out unjudged.
+        waits, because the response was refused already; `opened` says that text went out unjudged;
+        `refused`, that nothing was even asked for.
         """
-        self._opened = opened
+        self._opened, self._refused = opened, refused
         if problem is not None:
             self._tally.fail(problem)
         if not cut:
@@ -150,7 +184,9 @@ class Session:
             self._tally.fail("the response was refused before this was judged")
         if not cut and (self._task.cancelled() or self._task.exception() or self._waiting):
             self._tally.fail("judging stopped before the end")  # else it would pass as empty
-        return await self._record(self._verdict(), problem)
+        parts = self._stepper.parts()
+        trace = replace(self._origin, parts=parts, problem=problem, disclosure=disclosure)
+        return await self._record(replace(self._verdict(trace), early_stop=early_stop), trace)
 
     def abandon(self) -> None:
         """Stop scoring; nothing is recorded. Harmless after `finish`."""
@@ -208,7 +244,7 @@ class Session:
         if not self._live:
             return None
         waited = self._engine.world.monotonic() - since
-        return max(0.0, self._engine.policy.deadline_seconds - waited)
+        return max(0.0, self._policy.deadline_seconds - waited)
 
     def _fail(self, reason: str) -> None:
         self._tally.fail(reason)
@@ -220,34 +256,35 @@ class Session:
         if self._live:
             self._live.on_progress()
 
-    def _verdict(self) -> Verdict:
+    def _verdict(self, trace: Trace) -> Verdict:
         engine = self._engine
-        ruling = decide(engine.policy, assessments := self._tally.assessments())
+        ruling = decide(self._policy, assessments := self._tally.assessments())
+        certain = Decision.BLOCK if self._refused else self._tally.reached
         total = engine.world.monotonic() - self._started
         return Verdict(
             verdict_id=self.verdict_id,
             trace_id=self._origin.trace_id,
-            decision=max(ruling.decision, self._tally.reached),
-            mode=engine.policy.mode,
+            decision=max(ruling.decision, certain),
+            mode=self._policy.mode,
+            policy_rule=self._policy.rule,
+            thresholds=self._policy.thresholds,
             assessments=assessments,
             steps=tuple(self._tally.steps),
-            versions=engine.versions,
+            versions=engine.versions(self._policy),
             created_at=engine.world.now(),
             timings_ms={"scoring": self._scoring_seconds * 1000, "total": total * 1000},
-            failed_open=self._opened
-            or (ruling.failed_open and self._tally.reached is not Decision.BLOCK),
+            failed_open=self._opened or (ruling.failed_open and certain is not Decision.BLOCK),
+            gaps=gaps(trace),
+            usage=trace.disclosure.usage,
         )
 
-    async def _record(self, verdict: Verdict, problem: str | None) -> Verdict:
+    async def _record(self, verdict: Verdict, trace: Trace) -> Verdict:
         """Record; what cannot be recorded, for whatever reason, counts as not judged.
 
         A write that outlasts the deadline may still reach the store; the client is told otherwise.
         """
-        trace = replace(self._origin, parts=self._stepper.parts(), problem=problem)
         try:
-            async with asyncio.timeout(
-                self._engine.policy.deadline_seconds if self._live else None
-            ):
+            async with asyncio.timeout(self._policy.deadline_seconds if self._live else None):
                 await self._engine.record(verdict, trace)
         except Exception as error:  # noqa: BLE001 -- an unrecorded verdict must never pass for one
             name = type(error).__name__
@@ -259,7 +296,7 @@ class Session:
 
     def _unrecorded(self, verdict: Verdict) -> Verdict:
         self._tally.fail("the verdict could not be recorded")
-        decision = max(verdict.decision, self._engine.policy.unscored)
+        decision = max(verdict.decision, self._policy.unscored)
         return replace(
             verdict,
             assessments=self._tally.assessments(),

@@ -12,12 +12,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from classifiers.batcher import Counters
-from monitor.types import Decision, Mode, Verdict
+from monitor.types import Decision, EarlyStop, Gap, Mode, Verdict
 
 #: Seconds: what a step needs on a GPU up to the longest deadline that makes sense.
 _SCORING: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60)
 #: Seconds: a short answer up to a long chain of thought.
 _TOTAL: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60, 120, 300, 600)
+
+#: What becomes of an edit of the policy file.
+RELOADS: Final = ("adopted", "refused", "not_recorded")
 
 
 @runtime_checkable
@@ -52,11 +55,28 @@ class Metrics:
         self.not_recorded = self._counter(
             "subtext_not_recorded", "Verdicts that could not be written to the audit store."
         )
+        self.coverage_gaps = self._counter(
+            "subtext_coverage_gaps", "Verdicts on responses that could not be seen in full.", "gap"
+        )
+        self.early_stops = self._counter(
+            "subtext_early_stops", "Streams that were stopped because they were blocked."
+        )
+        self.generated_tokens = self._counter(
+            "subtext_early_stop_tokens_generated_at_least",
+            "Tokens that had been generated when streams were stopped: at least so many.",
+        )
+        self.saved_tokens = self._counter(
+            "subtext_early_stop_tokens_saved_at_most",
+            "Tokens that stopped streams could still have had: at most so many were saved.",
+        )
         self.overloaded = self._counter(
             "subtext_overloaded", "Requests refused because too many responses were being judged."
         )
         self.unreachable = self._counter(
             "subtext_upstream_unreachable", "Requests that the upstream never began to answer."
+        )
+        self.policy_reloads = self._counter(
+            "subtext_policy_reloads", "Edits of the policy file, by what became of them.", "outcome"
         )
         self.scoring_seconds = Histogram(
             "subtext_scoring_seconds",
@@ -86,8 +106,16 @@ class Metrics:
             self.unscored.labels(decision).inc()
         if verdict.failed_open:
             self.failed_open.inc()
+        for gap in verdict.gaps:
+            self.coverage_gaps.labels(gap.value).inc()
         self.scoring_seconds.observe(verdict.timings_ms["scoring"] / 1000)
         self.total_seconds.observe(verdict.timings_ms["total"] / 1000)
+
+    def stopped_early(self, stop: EarlyStop) -> None:
+        """Count a stream that was stopped; without a limit in its request, nothing as saved."""
+        self.early_stops.inc()
+        self.generated_tokens.inc(stop.tokens_generated_at_least)
+        self.saved_tokens.inc(stop.tokens_saved_at_most or 0)
 
     def watch(self, classifier: object) -> None:
         """Read the counters of a classifier, if it has any, whenever somebody asks."""
@@ -103,6 +131,10 @@ class Metrics:
 
     def _begin_at_zero(self) -> None:
         """Create every combination of labels, so that rates work from the first event on."""
+        for outcome in RELOADS:
+            self.policy_reloads.labels(outcome)
+        for gap in Gap:
+            self.coverage_gaps.labels(gap.value)
         for decision in Decision:
             self.unscored.labels(decision.name.lower())
             for mode in Mode:

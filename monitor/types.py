@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum, StrEnum
 from itertools import groupby
 
-from classifiers.port import Check, Role
+from classifiers.port import Check, Role, Thresholds
 
 __all__ = [
     "Assessment",
@@ -13,14 +13,18 @@ __all__ = [
     "Check",
     "Decision",
     "Delta",
+    "Disclosure",
+    "EarlyStop",
     "Evidence",
     "Frame",
+    "Gap",
     "Mode",
     "Part",
     "Role",
     "Status",
     "Step",
     "Trace",
+    "Usage",
     "Verdict",
     "Versions",
     "coalesce",
@@ -67,6 +71,19 @@ class Status(Enum):
     UNSCORED = "unscored"
 
 
+class Gap(StrEnum):
+    """What of a response the monitor could not see; `monitor.gaps` says when."""
+
+    #: The server reports tokens of thinking, but shows no thinking.
+    HIDDEN_THINKING = "hidden_thinking"
+    #: Thinking was encrypted, redacted or left out by the server.
+    SEALED_THINKING = "sealed_thinking"
+    #: A closing tag that nothing opened stands in the answer: thinking was judged as answer.
+    MISPLACED_THINKING = "misplaced_thinking"
+    #: A field of text holds another type of value than its protocol has there.
+    UNKNOWN_SHAPE = "unknown_shape"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
     """One piece of the text of a response."""
@@ -99,6 +116,44 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of a whole response, all choices together, as its server counts them."""
+
+    #: None where it does not say.
+    output_tokens: int | None = None
+    #: Those of them that are thinking, shown or not.
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disclosure:
+    """What a response tells about its making besides its text; all choices together."""
+
+    usage: Usage = Usage()
+    #: Thinking was seen, as it was or summarised.
+    shows_thinking: bool = False
+    #: It holds encrypted thinking, or the signature of some.
+    sealed: bool = False
+    #: It holds thinking that the server took out: no summary stands for that.
+    redacted: bool = False
+    #: A field of text held another type of value.
+    misshapen: bool = False
+    #: Read to its end: what was not seen is not there.
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlyStop:
+    """The upstream was stopped because the response was blocked; all choices together."""
+
+    #: Tokens that had been generated: at least so many, the model may have been ahead.
+    tokens_generated_at_least: int
+    #: What the request allowed beyond those; None when it set no limit. The model may have been
+    #: about to end by itself, so that nothing was saved is possible too.
+    tokens_saved_at_most: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """One model response under judgement."""
 
@@ -109,6 +164,10 @@ class Trace:
     prompt: str = ""
     #: The model's name as the server reports it.
     model: str = ""
+    #: The model that the request asked for; policies go by it.
+    requested_model: str = ""
+    #: Path of the request; "" where there was none.
+    route: str = ""
     tenant: str = ""
     #: Groups the turns of a conversation for a reviewer.
     conversation_id: str = ""
@@ -116,6 +175,8 @@ class Trace:
     choice: int = 0
     #: Why part of the response could not be read, if so.
     problem: str | None = None
+    #: What else the response told.
+    disclosure: Disclosure = Disclosure()
 
     @property
     def thinking(self) -> str:
@@ -216,6 +277,15 @@ class Verdict:
     timings_ms: Mapping[str, float]
     #: True when the policy let a response pass that could not be judged.
     failed_open: bool = False
+    #: The rule of the policy that held; "" where none matched and its top did.
+    policy_rule: str = ""
+    #: From which probability each check flagged and blocked.
+    thresholds: Mapping[Check, Thresholds] = field(default_factory=dict)
+    #: What could not be seen, in the order of `Gap`.
+    gaps: tuple[Gap, ...] = ()
+    usage: Usage = Usage()
+    #: None when the upstream was read to its end.
+    early_stop: EarlyStop | None = None
 
     @property
     def disguised(self) -> int:

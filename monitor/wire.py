@@ -1,9 +1,10 @@
 """The public JSON of a verdict: one place for the command line, the API, the sidecar, the store."""
 
+from dataclasses import asdict
 from typing import Any
 
 from classifiers.port import Check
-from monitor.types import Status, StepScores, Verdict
+from monitor.types import Assessment, Status, StepScores, Verdict
 
 #: What a caller should do, in words, by decision name.
 RECOMMENDATION = {
@@ -29,15 +30,11 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "consistency_score": None if mismatch is None else _rounded(1 - mismatch),
         "unscored": verdict.unscored,
         "failed_open": verdict.failed_open,
+        **response_json(verdict),
+        "usage": asdict(verdict.usage),
         "mode": verdict.mode.value,
-        "checks": {
-            a.check.value: {
-                "status": a.status.value,
-                "probability": _rounded(a.probability),
-                "reason": a.reason,
-            }
-            for a in verdict.assessments
-        },
+        "policy_rule": verdict.policy_rule or None,
+        "checks": {a.check.value: _check_json(verdict, a) for a in verdict.assessments},
         "evidence": [
             {
                 "check": a.check.value,
@@ -59,6 +56,26 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
             "policy": verdict.versions.policy,
         },
         "timings_ms": {k: round(v, 3) for k, v in verdict.timings_ms.items()},
+    }
+
+
+def _check_json(verdict: Verdict, assessment: Assessment) -> dict[str, Any]:
+    limits = verdict.thresholds.get(assessment.check)
+    return {
+        "status": assessment.status.value,
+        "probability": _rounded(assessment.probability),
+        "reason": assessment.reason,
+        "flags_from": limits.flag if limits else None,
+        "blocks_from": limits.block if limits else None,
+    }
+
+
+def response_json(verdict: Verdict) -> dict[str, Any]:
+    """Return what a verdict says about the response as a whole, all choices together."""
+    stop = verdict.early_stop
+    return {
+        "coverage_gaps": [gap.value for gap in verdict.gaps],
+        "early_stop": None if stop is None else asdict(stop),
     }
 
 

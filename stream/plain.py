@@ -3,7 +3,7 @@
 import json
 
 from monitor.dialects import Reader, Refusal
-from monitor.types import Channel, Delta, Frame
+from monitor.types import Channel, Delta, Disclosure, Frame
 
 #: How JSON begins, where it can hold text.
 _JSON = (b"{", b"[", b'"')
@@ -17,10 +17,15 @@ class PlainReader:
 
     def __init__(self, inner: Reader, *, is_text: bool) -> None:
         """`inner` reads JSON; `is_text` says that the server calls the body plain text."""
-        self.model = ""
+        self.model = self.response_id = ""
         self._inner = inner
         self._is_text = is_text
         self._body = bytearray()
+
+    @property
+    def disclosure(self) -> Disclosure:
+        """What the body told besides its text."""
+        return self._inner.disclosure
 
     def feed(self, data: bytes) -> list[Frame]:
         """Collect the body."""
@@ -50,9 +55,14 @@ class OpaqueReader:
 
     def __init__(self, inner: Reader, problem: str) -> None:
         """`inner` knows how to refuse."""
-        self.model = ""
+        self.model = self.response_id = ""
         self._inner = inner
         self._problem = problem
+
+    @property
+    def disclosure(self) -> Disclosure:
+        """Nothing: it was not read."""
+        return self._inner.disclosure
 
     def feed(self, data: bytes) -> list[Frame]:
         """Return the bytes with the reason why they are not judged."""

@@ -1,5 +1,6 @@
 """Asks a server one small question and looks at how its answer is made."""
 
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from monitor.dialects import Dialect, Reader, dialect_for
 from monitor.dialects.jsontext import parse
 from monitor.dialects.sse import parse_event
 from monitor.dialects.table import STRUCTURAL
-from monitor.types import Channel, Frame, Part, Trace, coalesce
+from monitor.types import Channel, Disclosure, Frame, Part, Trace, coalesce
 
 QUESTION = "What is 17 times 23? Think it through, then answer in one short sentence."
 #: Enough for a short chain of thought.
@@ -33,6 +34,8 @@ class Finding:
     dialect: str
     #: Whether it came as an event stream.
     streamed: bool
+    #: The model that was asked, and the one that answered.
+    asked: str = ""
     model: str = ""
     #: Seconds until the first text, and until the end.
     first_text: float | None = None
@@ -40,8 +43,8 @@ class Finding:
     #: Places in the JSON that carried text, by channel.
     fields: dict[Channel, list[str]] = field(default_factory=dict)
     parts: list[Part] = field(default_factory=list)
-    #: Tokens of thinking that the server reports.
-    reasoning_tokens: int = 0
+    #: What the answer told besides its text.
+    disclosure: Disclosure = field(default_factory=Disclosure)
     #: Why part of the answer could not be read, if so.
     problem: str | None = None
 
@@ -54,14 +57,16 @@ class Finding:
             parts=parts,
             prompt=QUESTION,
             model=self.model,
+            requested_model=self.asked,
+            route=URL(self.url).path,
             problem=self.problem,
+            disclosure=self.disclosure,
         )
 
     def take(self, frame: Frame, after: float) -> None:
         """Note what a frame says and where it says it."""
         self.problem = self.problem or frame.problem
         value = _payload(frame.raw, streamed=self.streamed)
-        self.reasoning_tokens = max(self.reasoning_tokens, _reasoning_tokens(value))
         leaves = list(_leaves(value))
         for delta in frame.deltas:
             self.first_text = after if self.first_text is None else self.first_text
@@ -84,13 +89,19 @@ class Probe:
     key: str = field(default="", repr=False)
     #: The chat template opens the thinking itself.
     starts_in_thinking: bool = False
+    #: How the server's certificate is checked, and what is shown to it; None: as the system does.
+    tls: ssl.SSLContext | None = None
     timeout: float = 120.0
 
     async def run(self) -> Finding:
         """Ask; raises ProbeError when there is no answer to look at."""
         timeout = aiohttp.ClientTimeout(total=self.timeout, sock_connect=10)
         try:
-            async with aiohttp.ClientSession(timeout=timeout, headers=self._headers()) as client:
+            async with aiohttp.ClientSession(
+                timeout=timeout,
+                headers=self._headers(),
+                connector=aiohttp.TCPConnector(ssl=self.tls or True),
+            ) as client:
                 return await self._ask(client, self.model or await self._listed(client))
         except TimeoutError as error:
             raise ProbeError(f"{self.upstream} did not answer in time.") from error
@@ -120,16 +131,19 @@ class Probe:
                     continue
                 if reply.status != 200:
                     raise ProbeError(f"{url} answered with status {reply.status}.")
-                return await self._look(reply, dialect, began)
+                return await self._look(reply, dialect, began, model)
         raise ProbeError(f"{self.upstream} has none of {', '.join(PATHS)}.")
 
-    async def _look(self, reply: aiohttp.ClientResponse, dialect: Dialect, began: float) -> Finding:
+    async def _look(
+        self, reply: aiohttp.ClientResponse, dialect: Dialect, began: float, asked: str
+    ) -> Finding:
         streamed = reply.content_type == "text/event-stream"
         reader = dialect.reader(streaming=streamed, starts_in_thinking=self.starts_in_thinking)
-        finding = Finding(url=str(reply.url), dialect=dialect.name, streamed=streamed)
+        finding = Finding(url=str(reply.url), dialect=dialect.name, streamed=streamed, asked=asked)
         async for frame in _frames(reply, reader):
             finding.take(frame, time.monotonic() - began)
         finding.total, finding.model = time.monotonic() - began, reader.model
+        finding.disclosure = reader.disclosure
         return finding
 
 
@@ -183,14 +197,3 @@ def _place(text: str, leaves: list[tuple[str, str]]) -> str | None:
     same = [path for path, leaf in leaves if leaf.strip() == text]
     around = [path for path, leaf in leaves if text in leaf]
     return next(iter([*same, *around] if text else []), None)
-
-
-def _reasoning_tokens(value: object) -> int:
-    """The most that any `reasoning_tokens` below says."""
-    if isinstance(value, list):
-        return max(map(_reasoning_tokens, value), default=0)
-    if not isinstance(value, Mapping):
-        return 0
-    own = value.get("reasoning_tokens")
-    below = max(map(_reasoning_tokens, value.values()), default=0)
-    return max(own if type(own) is int else 0, below)

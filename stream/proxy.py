@@ -1,9 +1,11 @@
 """The sidecar: a reverse proxy that releases what the policy allows."""
 
 import asyncio
+import io
 import json
-from collections.abc import AsyncIterator
-from contextlib import suppress
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 
 import aiohttp
@@ -11,14 +13,20 @@ import structlog
 from aiohttp import web
 from yarl import URL
 
+from monitor.budget import Budget, OverBudget, Share
 from monitor.dialects import Dialect, Reader, Request
 from monitor.engine import Engine
+from monitor.health import Health, liveness, readiness
 from monitor.types import Mode, Trace
 from stream import headers
+from stream.admission import Limits, RefusedRequest, body_of, examine
+from stream.conversations import Conversations
+from stream.overload import Refusals
 from stream.plain import OpaqueReader, PlainReader
 from stream.relay import Relay, UpstreamBroke
 from stream.routes import dialect_of, is_known
 from stream.slots import Slots
+from stream.tracing import Call, NoTracer, Span, Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +43,19 @@ class Settings:
     max_request_bytes: int = 32 * 1024 * 1024
     #: Responses under judgement at once; more are refused with 503.
     max_responses: int = 256
+    #: Bytes of requests and responses that are held together at once; more are refused with 503,
+    #: or broken off.
+    max_held_bytes: int = 1024 * 1024 * 1024
+    #: Seconds that a client gets to send a request's head, then its body, and to take each piece
+    #: of its response.
+    client_timeout: float = 60.0
     tenant: str = ""
+    #: Header that names the tenant instead, and one that names the conversation. Whoever sends
+    #: them is believed, so something in front of the sidecar must set them; "" heeds none.
+    tenant_header: str = ""
+    conversation_header: str = ""
+    #: How the upstream's certificate is checked, and what is shown to it; None: as the system does.
+    upstream_tls: ssl.SSLContext | None = None
     #: The chat template opens the thinking itself, so plain text is thinking until `</think>`.
     starts_in_thinking: bool = False
 
@@ -44,16 +64,38 @@ _ENGINE = web.AppKey("engine", Engine)
 _SETTINGS = web.AppKey("settings", Settings)
 _CLIENT = web.AppKey("client", aiohttp.ClientSession)
 _SLOTS = web.AppKey("slots", Slots)
+_CONVERSATIONS = web.AppKey("conversations", Conversations)
+_HEALTH = web.AppKey("health", Health)
+_TRACER: web.AppKey[Tracer] = web.AppKey("tracer")
+_LIMITS = web.AppKey("limits", Limits)
+_BUDGET = web.AppKey("budget", Budget)
+_REFUSALS = web.AppKey("refusals", Refusals)
 #: Seconds that running responses get at shutdown before they are cut off.
 DRAIN_SECONDS = 5.0
 
 
-def create_app(engine: Engine, settings: Settings) -> web.Application:
-    """The sidecar as an aiohttp application; run it with `handler_cancellation=True`."""
+def create_app(
+    engine: Engine,
+    settings: Settings,
+    *,
+    health: Health | None = None,
+    tracer: Tracer | None = None,
+) -> web.Application:
+    """The sidecar as an aiohttp application; run it with `handler_cancellation=True`.
+
+    It answers `/subtext/healthz` and `/subtext/readyz` itself, with `health`; all else is for the
+    upstream, whose own health paths stay what they are.
+    """
     app = web.Application(client_max_size=settings.max_request_bytes)
     app[_ENGINE], app[_SETTINGS], app[_SLOTS] = engine, settings, Slots()
+    app[_CONVERSATIONS] = Conversations()
+    app[_LIMITS] = Limits(body=settings.max_request_bytes, seconds=settings.client_timeout)
+    app[_BUDGET], app[_REFUSALS] = Budget(settings.max_held_bytes), Refusals(engine)
     app.cleanup_ctx.append(_client)
     app.on_shutdown.append(_drain)
+    app[_HEALTH], app[_TRACER] = health or Health({}), tracer or NoTracer()
+    app.router.add_get("/subtext/healthz", _healthz)
+    app.router.add_get("/subtext/readyz", _readyz)
     app.router.add_route("*", "/{path:.*}", _handle)
     return app
 
@@ -65,7 +107,7 @@ async def _client(app: web.Application) -> AsyncIterator[None]:
         connect=settings.connect_timeout,  # looking the name up included
         sock_read=settings.upstream_timeout,
     )
-    connector = aiohttp.TCPConnector(limit=0)
+    connector = aiohttp.TCPConnector(limit=0, ssl=settings.upstream_tls or True)
     app[_CLIENT] = aiohttp.ClientSession(
         connector=connector,
         timeout=timeout,
@@ -84,50 +126,123 @@ async def _drain(app: web.Application) -> None:
     for relay in slots.tasks.values():
         relay.client_left()
     if slots.tasks:
-        await asyncio.wait(slots.tasks, timeout=2 * app[_ENGINE].policy.deadline_seconds)
+        deadline = max(relay.policy.deadline_seconds for relay in slots.tasks.values())
+        await asyncio.wait(slots.tasks, timeout=2 * deadline)
+    await app[_REFUSALS].close()
+
+
+async def _healthz(request: web.Request) -> web.Response:
+    status, answer = liveness(await request.app[_HEALTH].look(wait=False))
+    return web.json_response(answer, status=status)
+
+
+async def _readyz(request: web.Request) -> web.Response:
+    status, answer = readiness(await request.app[_HEALTH].look())
+    return web.json_response(answer, status=status)
 
 
 async def _handle(request: web.Request) -> web.StreamResponse:
-    if not request.raw_path.startswith("/"):
-        return _error(400, "The request target must be a path; this is no forward proxy.")
-    dialect = dialect_of(request.method, request.path)
+    try:
+        examine(request, request.app[_LIMITS])
+        return await _answer(request)
+    except RefusedRequest as refused:
+        return _error(refused.status, refused.message)
+    except OverBudget:
+        return _overloaded(request, "Too much is being held for other requests.")
+
+
+def _overloaded(request: web.Request, message: str) -> web.Response:
+    verdict_id = request.app[_REFUSALS].add()
+    return _error(503, message, {"retry-after": "1", "x-subtext-verdict-id": verdict_id})
+
+
+async def _answer(request: web.Request) -> web.StreamResponse:
+    dialect = _dialect(request)
     if dialect is None:
-        return await _pass_through(request, await request.read())
+        async with _body(request) as body:
+            return await _pass_through(request, body)
+    if twice := headers.repeated(request.headers, _named(request.app[_SETTINGS])):
+        return _error(400, f"The header {twice} must not be sent twice.")
     slots = request.app[_SLOTS]
     if slots.taken >= request.app[_SETTINGS].max_responses:
-        request.app[_ENGINE].metrics.overloaded.inc()
-        return _error(503, "Too many responses are being judged.", {"retry-after": "1"})
+        return _overloaded(request, "Too many responses are being judged.")
     slots.requests += 1
     try:
-        return await _judged(request, dialect)
+        async with _body(request) as body:
+            return await _judged(request, dialect, body)
     finally:
         slots.requests -= 1
 
 
-async def _judged(request: web.Request, dialect: Dialect) -> web.StreamResponse:
-    body = await request.read()
+def _dialect(request: web.Request) -> Dialect | None:
+    """The format of the answer, if `/` in the path and `%2F` are taken for the same or are not."""
+    method = request.method
+    return dialect_of(method, request.path) or dialect_of(method, request.rel_url.raw_path)
+
+
+def _body(request: web.Request) -> AbstractAsyncContextManager[bytes]:
+    return body_of(request, request.app[_LIMITS], request.app[_BUDGET])
+
+
+async def _judged(request: web.Request, dialect: Dialect, body: bytes) -> web.StreamResponse:
     asked = dialect.request(body)
     origin = _origin(request, asked)
+    span = request.app[_TRACER].begin(_call(request, dialect, asked))
     try:
-        reply = await _forward(request, body)
+        reply = await _forward(request, body, span.headers)
     except (aiohttp.ClientError, TimeoutError) as error:
-        return await _unreachable(request, origin, dialect, error)
+        return await _unreachable(request, origin, dialect, error, span)
+    except asyncio.CancelledError:
+        span.end(None, error="client_left")
+        raise
+    reader = _reader(request, reply, dialect)
+    relay = Relay(
+        request.app[_ENGINE],
+        origin,
+        reader,
+        streaming=_streams(reply),
+        room=Share(request.app[_BUDGET]),
+        max_tokens=asked.max_tokens,
+    )
     try:
-        return await _relay_judged(request, reply, origin, dialect)
+        return await _relay_judged(request, reply, relay, span)
     finally:
         reply.close()
+        request.app[_CONVERSATIONS].remember(
+            origin.tenant, reader.response_id, origin.conversation_id
+        )
 
 
 async def _relay_judged(
-    request: web.Request, reply: aiohttp.ClientResponse, origin: Trace, dialect: Dialect
+    request: web.Request, reply: aiohttp.ClientResponse, relay: Relay, span: Span
 ) -> web.StreamResponse:
-    reader = _reader(request, reply, dialect)
-    relay = Relay(request.app[_ENGINE], origin, reader, streaming=_streams(reply))
-    request.app[_SLOTS].start(relay, _chunks(reply))
+    def ended() -> None:
+        span.end(relay, error=_error_class(reply, relay))
+
+    running = request.app[_SLOTS].start(relay, _chunks(reply), ended)
     try:
         return await _send(request, reply, relay)
     finally:
         relay.client_left()
+        running.add_done_callback(lambda _: relay.room.close())
+
+
+def _call(request: web.Request, dialect: Dialect, asked: Request) -> Call:
+    return Call(
+        dialect=dialect.name if is_known(request.path) else "",
+        asked=asked,
+        upstream=URL(request.app[_SETTINGS].upstream),
+        headers=request.headers,
+    )
+
+
+def _error_class(reply: aiohttp.ClientResponse, relay: Relay) -> str | None:
+    """What went wrong, for statistics; a blocked response is no error."""
+    if relay.conclusion is None:
+        return "monitor_failed"
+    if relay.cut_short:
+        return "upstream_broke_off"
+    return str(reply.status) if reply.status >= 400 else None
 
 
 def _reader(request: web.Request, reply: aiohttp.ClientResponse, dialect: Dialect) -> Reader:
@@ -153,13 +268,23 @@ async def _send(
     response = _response(request, reply, relay)
     await response.prepare(request)
     with suppress(ConnectionResetError):  # the client left; the verdict is recorded all the same
-        await response.write(first)
+        await _write(request, response, first)
         async for data in output:
-            await response.write(data)
+            await _write(request, response, data)
         if relay.cut_short:
             _abort(request)
         await response.write_eof()
     return response
+
+
+async def _write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
+    """Send a piece; a client that does not take it in time loses its connection."""
+    try:
+        async with asyncio.timeout(request.app[_SETTINGS].client_timeout):
+            await response.write(data)
+    except TimeoutError:
+        _abort(request)
+        raise ConnectionResetError("the client takes nothing") from None
 
 
 def _abort(request: web.Request) -> None:
@@ -171,8 +296,8 @@ def _abort(request: web.Request) -> None:
 def _response(
     request: web.Request, reply: aiohttp.ClientResponse, relay: Relay
 ) -> web.StreamResponse:
-    mode = request.app[_ENGINE].policy.mode
-    kept = headers.to_client(reply.headers)
+    mode = relay.policy.mode
+    kept = headers.to_client(reply.headers, request.app[_SETTINGS].upstream)
     if mode is not Mode.OBSERVE:
         kept.popall("content-length", None)  # a refusal has another length
     kept["x-subtext-mode"] = mode.value
@@ -180,15 +305,21 @@ def _response(
     kept["x-subtext-decision"] = "pending"
     if relay.conclusion:
         kept["x-subtext-decision"] = relay.conclusion.worst.decision.name.lower()
+        if relay.conclusion.gaps:
+            kept["x-subtext-coverage"] = ", ".join(relay.conclusion.gaps)
     if relay.failed_open:
         kept["x-subtext-failed-open"] = "true"
-    status, reason = reply.status, reply.reason
+    status, reason = reply.status, _reason(reply)
     if relay.conclusion and relay.conclusion.refused:
         kept.popall("content-encoding", None)
         kept["content-type"] = "text/event-stream" if _streams(reply) else "application/json"
         if status < 400 and not is_known(request.path):
             status, reason = 403, "Forbidden"
     return web.StreamResponse(status=status, reason=reason, headers=kept)
+
+
+def _reason(reply: aiohttp.ClientResponse) -> str | None:
+    return reply.reason if headers.is_clean(reply.reason) else None
 
 
 async def _chunks(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -203,13 +334,17 @@ async def _chunks(reply: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 
 async def _unreachable(
-    request: web.Request, origin: Trace, dialect: Dialect, error: Exception
+    request: web.Request, origin: Trace, dialect: Dialect, error: Exception, span: Span
 ) -> web.Response:
     """Answer for an upstream that did not, and record that nothing could be judged."""
     problem = f"the upstream could not be reached: {type(error).__name__}"
     request.app[_ENGINE].metrics.unreachable.inc()
-    relay = Relay(request.app[_ENGINE], origin, dialect.reader(streaming=False), streaming=False)
-    await relay.run(_broken(problem))
+    room, reader = Share(request.app[_BUDGET]), dialect.reader(streaming=False)
+    relay = Relay(request.app[_ENGINE], origin, reader, streaming=False, room=room)
+    try:
+        await relay.run(_broken(problem))
+    finally:
+        span.end(relay, error=type(error).__name__)
     status = 504 if isinstance(error, TimeoutError) else 502
     return _error(
         status, f"{problem[0].upper()}{problem[1:]}.", {"x-subtext-verdict-id": relay.verdict_id}
@@ -224,7 +359,7 @@ async def _broken(problem: str) -> AsyncIterator[bytes]:
 
 async def _pass_through(request: web.Request, body: bytes) -> web.StreamResponse:
     try:
-        reply = await _forward(request, body)
+        reply = await _forward(request, body, {})
     except (aiohttp.ClientError, TimeoutError) as error:
         return _error(502, f"The upstream could not be reached: {type(error).__name__}.")
     try:
@@ -235,41 +370,65 @@ async def _pass_through(request: web.Request, body: bytes) -> web.StreamResponse
 
 async def _relay_plainly(request: web.Request, reply: aiohttp.ClientResponse) -> web.StreamResponse:
     """Bytes of routes that are answered without text of a model."""
-    kept = headers.to_client(reply.headers)
-    response = web.StreamResponse(status=reply.status, reason=reply.reason, headers=kept)
+    kept = headers.to_client(reply.headers, request.app[_SETTINGS].upstream)
+    response = web.StreamResponse(status=reply.status, reason=_reason(reply), headers=kept)
     await response.prepare(request)
     with suppress(ConnectionResetError):
         try:
             async for data in reply.content.iter_any():
-                await response.write(data)
+                await _write(request, response, data)
         except (aiohttp.ClientPayloadError, TimeoutError):
             _abort(request)
         await response.write_eof()
     return response
 
 
-async def _forward(request: web.Request, body: bytes) -> aiohttp.ClientResponse:
+async def _forward(
+    request: web.Request, body: bytes, extra: Mapping[str, str]
+) -> aiohttp.ClientResponse:
     """Send the request on, to the configured upstream only; redirects are not followed."""
     target = URL(request.app[_SETTINGS].upstream.rstrip("/") + request.raw_path, encoded=True)
-    return await request.app[_CLIENT].request(
+    reply = await request.app[_CLIENT].request(
         request.method,
         target,
-        headers=headers.to_upstream(request.headers),
-        data=body or None,
+        headers=headers.to_upstream(request.headers, extra),
+        data=io.BytesIO(body) if body else None,  # sent in pieces, so that others get their turn
         allow_redirects=False,
     )
+    if reply.status < 200:  # such as 101, after which anything could follow
+        reply.close()
+        raise aiohttp.ClientPayloadError(f"status {reply.status}")
+    return reply
 
 
 def _origin(request: web.Request, asked: Request) -> Trace:
-    engine = request.app[_ENGINE]
+    engine, settings = request.app[_ENGINE], request.app[_SETTINGS]
+    tenant = headers.label(request.headers, settings.tenant_header) or settings.tenant
+    named = headers.label(request.headers, settings.conversation_header)
+    conversation = named or asked.conversation_id
+    if not conversation and asked.previous_response_id:
+        known = request.app[_CONVERSATIONS]
+        conversation = known.continued(tenant, asked.previous_response_id)
     return Trace(
-        trace_id=request.headers.get("x-request-id", "")[:200] or engine.world.new_id(),
+        trace_id=_request_id(request) or engine.world.new_id(),
         parts=(),
         prompt=asked.prompt,
         model=asked.model,
-        tenant=request.app[_SETTINGS].tenant,
-        conversation_id=asked.conversation_id,
+        requested_model=asked.model,
+        route=request.path,
+        tenant=tenant,
+        conversation_id=conversation,
     )
+
+
+def _named(settings: Settings) -> tuple[str, ...]:
+    return tuple(filter(None, (settings.tenant_header, settings.conversation_header)))
+
+
+def _request_id(request: web.Request) -> str:
+    """What the client calls its request, if every store and log can hold it."""
+    given = request.headers.get("x-request-id", "")[:200]
+    return given if given.isascii() and given.isprintable() else ""
 
 
 def _error(status: int, message: str, extra: dict[str, str] | None = None) -> web.Response:

@@ -1,14 +1,16 @@
 """Carries one response from the upstream to the client, through its sessions and the gate."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 
+from monitor.budget import OverBudget, Share
 from monitor.dialects import Reader, Refusal
 from monitor.engine import Engine, Live, Session
 from monitor.gate import Event, Gate, Outcome, State
 from monitor.logs import complain
-from monitor.types import Decision, Delta, Frame, Mode, Trace, Verdict
+from monitor.types import Decision, Delta, Disclosure, EarlyStop, Frame, Gap, Mode, Trace, Verdict
+from monitor.wire import response_json
 
 #: Bytes of a response that are held at most; a larger one counts as unreadable.
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
@@ -42,36 +44,61 @@ class Conclusion:
         """The verdict that decided."""
         return max(self.verdicts, key=lambda v: (v.decision, v.unscored is not None))
 
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """What could not be seen of any choice."""
+        return tuple(gap for gap in Gap if any(gap in v.gaps for v in self.verdicts))
+
 
 class Relay:
     """One response. `run` reads the upstream and concludes; `output` yields what may go out."""
 
-    def __init__(self, engine: Engine, origin: Trace, reader: Reader, *, streaming: bool) -> None:
-        mode = engine.policy.mode
+    def __init__(  # noqa: PLR0913 -- keyword-only: what a response is made of
+        self,
+        engine: Engine,
+        origin: Trace,
+        reader: Reader,
+        *,
+        streaming: bool,
+        room: Share,
+        max_tokens: int | None = None,
+    ) -> None:
+        """`max_tokens` is what the request allows all choices together, if it says."""
+        #: What holds for this response from its beginning to its end.
+        self.policy = engine.policy.resolve(origin)
         #: Known from the start; names the verdict of the first choice.
         self.verdict_id = engine.world.new_id()
         self.conclusion: Conclusion | None = None
         self._engine = engine
         self._origin = origin
         self._reader = reader
-        self._gate = Gate(Mode.BUFFER if mode is Mode.HOLD and not streaming else mode)
+        whole = self.policy.mode is Mode.HOLD and not streaming
+        self._gate = Gate(Mode.BUFFER if whole else self.policy.mode)
+        self._streaming, self._max_tokens = streaming, max_tokens
         self._sessions: dict[int, Session] = {}
         self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._problem: str | None = None
         self._refused = False
         self._gate_opened = False
+        #: Frames that carried text: each holds a token or more.
+        self._spoken = 0
+        #: The upstream sent its last word.
+        self._final = False
         #: The upstream ended too early, and what it sent was not refused.
         self._broke = False
         self._unsent = 0
         self._drained = asyncio.Event()
         #: Bytes that wait in the gate.
         self._held = 0
+        #: Where the bytes count that are held and the text that is kept.
+        self.room = room
         self._pull: asyncio.Task[None] | None = None
 
     async def output(self) -> AsyncIterator[bytes]:
         """What the client gets, as soon as it may have it."""
         while (data := await self._outbox.get()) is not None:
             self._unsent -= len(data)
+            self.room.give(len(data))
             self._drained.set()
             yield data
 
@@ -96,6 +123,11 @@ class Relay:
             self._outbox.put_nowait(None)
             self._engine.metrics.responses.dec()
             self._engine.metrics.held_bytes.dec(self._held)
+
+    @property
+    def model(self) -> str:
+        """The model's name as the response gives it; "" until it was seen."""
+        return self._reader.model
 
     @property
     def cut_short(self) -> bool:
@@ -127,10 +159,11 @@ class Relay:
             async for data in chunks:
                 size += len(data)
                 _check_size(size)
+                self.room.take(len(data))
                 await self._take(self._reader.feed(data))
                 await self._client_keeps_up()
             await self._take(self._reader.close())
-        except UpstreamBroke as error:
+        except (UpstreamBroke, OverBudget) as error:
             self._broke = True
             self._problem = self._problem or str(error)
             await self._take(self._reader.close())
@@ -145,11 +178,14 @@ class Relay:
     async def _take(self, frames: list[Frame]) -> None:
         for frame in frames:
             self._hold(len(frame.raw))
+            self._spoken += bool(frame.deltas)
+            self._final = self._final or frame.final
             self._problem = self._problem or frame.problem
             self._emit(self._gate.frame(frame, self._judged()))
             if frame.problem:
                 self._on_progress()
             for delta in frame.deltas:
+                self.room.note(len(delta.text))
                 await self._session_of(delta).feed(delta)
 
     def _session_of(self, delta: Delta) -> Session:
@@ -164,9 +200,13 @@ class Relay:
         if choice not in self._sessions:
             suffix = f"-{choice}" if self._sessions else ""
             live = Live(verdict_id=self.verdict_id + suffix, on_progress=self._on_progress)
-            model = self._reader.model or self._origin.model
-            origin = replace(self._origin, choice=choice, model=model)
-            self._sessions[choice] = self._engine.open(origin, live=live)
+            origin = replace(
+                self._origin,
+                choice=choice,
+                model=self._reader.model or self._origin.model,
+                conversation_id=self._origin.conversation_id or self._reader.response_id,
+            )
+            self._sessions[choice] = self._engine.open(origin, live=live, policy=self.policy)
         return self._sessions[choice]
 
     def _judged(self) -> dict[int, int]:
@@ -184,7 +224,7 @@ class Relay:
         failed = self._problem or any(s.failure for s in self._sessions.values())
         decisions = [s.decision for s in self._sessions.values()]
         if self._problem:
-            decisions.append(self._engine.policy.unscored)
+            decisions.append(self.policy.unscored)
         if max(decisions, default=Decision.ALLOW) is Decision.BLOCK:
             return Event.BLOCK
         return Event.FAIL_OPEN if failed else Event.JUDGED
@@ -204,9 +244,16 @@ class Relay:
     async def _conclude(self) -> Conclusion:
         """Record a verdict for every choice, for the first one even if the response had no text."""
         sessions = self._sessions or {0: self._session(0)}
+        disclosure, stop = self._disclosure(), self._early_stop()
         verdicts = await asyncio.gather(
             *(
-                s.finish(problem=self._problem, cut=self._refused, opened=self._gate_opened)
+                s.finish(
+                    problem=self._problem,
+                    cut=self._refused,
+                    opened=self._gate_opened,
+                    disclosure=disclosure,
+                    early_stop=stop,
+                )
                 for _, s in sorted(sessions.items())
             )
         )
@@ -215,29 +262,50 @@ class Relay:
         self._emit(self._gate.on(event, self._judged()))
         return Conclusion(verdicts=tuple(verdicts), refused=self._refused)
 
+    @property
+    def _stopped(self) -> bool:
+        """Whether reading ended before the upstream did."""
+        return self._pull is not None and self._pull.cancelled()
+
+    def _disclosure(self) -> Disclosure:
+        complete = not (self._stopped or self._broke)
+        return replace(self._reader.disclosure, complete=complete)
+
+    def _early_stop(self) -> EarlyStop | None:
+        """What is known about an upstream that a refusal stopped."""
+        if not (self._streaming and self._refused and self._stopped) or self._final:
+            return None  # what comes in one piece was generated before
+        counted = self._reader.disclosure.usage.output_tokens or 0
+        generated, limit = max(counted, self._spoken), self._max_tokens
+        stop = EarlyStop(
+            tokens_generated_at_least=generated,
+            tokens_saved_at_most=None if limit is None else max(0, limit - generated),
+        )
+        self._engine.metrics.stopped_early(stop)
+        return stop
+
     def _close(self, conclusion: Conclusion) -> None:
         """Tell a refused client so; the verdict is recorded by now."""
         if conclusion.refused:
             verdict = conclusion.worst
-            decision = verdict.decision.name.lower()
-            self._refuse(verdict.verdict_id, decision, verdict.unscored)
+            more = {"unscored": verdict.unscored, **response_json(verdict)}
+            self._refuse(verdict.verdict_id, verdict.decision.name.lower(), more)
 
     def _fall(self, error: str) -> None:
         """A bug of ours while concluding: what is held stays held, and the client is told."""
         complain("concluding_failed", verdict_id=self.verdict_id, error=error)
         self._emit(self._gate.on(Event.BLOCK, {}))
         if self._refused:
-            self._refuse(self.verdict_id, "block", "the monitor failed")
+            self._refuse(self.verdict_id, "block", {"unscored": "the monitor failed"})
 
-    def _refuse(self, verdict_id: str, decision: str, unscored: str | None) -> None:
+    def _refuse(self, verdict_id: str, decision: str, more: Mapping[str, object]) -> None:
         """End the response in its protocol's own words."""
-        policy = self._engine.policy
         words = {
             "verdict_id": verdict_id,
             "decision": decision,
-            "unscored": unscored,
-            "mode": policy.mode.value,
+            "mode": self.policy.mode.value,
+            **more,
         }
-        data = self._reader.refuse(Refusal(text=policy.refusal, subtext=words))
+        data = self._reader.refuse(Refusal(text=self.policy.refusal, subtext=words))
         self._unsent += len(data)
         self._outbox.put_nowait(data)

@@ -29,17 +29,19 @@ def dialect_of(method: str, path: str) -> Dialect | None:
     Routes that nobody knows are read as Chat Completions: there every unknown string is judged.
     `GET …/responses/{id}` returns a stored answer in the format of `…/responses`.
     """
-    parent, _, last = path.rstrip("/").rpartition("/")
-    if last in _SILENT:
+    parts = [part for part in path.split("/") if part]
+    if parts and parts[-1] in _SILENT:
         return None
-    silent = method in _READS and _STORED.isdisjoint(path.split("/"))
-    return _known(path, parent) or (None if silent else dialect_for("/chat/completions"))
+    silent = method in _READS and _STORED.isdisjoint(parts)
+    return _known(path) or (None if silent else dialect_for("/chat/completions"))
 
 
 def is_known(path: str) -> bool:
     """Whether the answers of a route have a format of their own, refusals included."""
-    return _known(path, path.rstrip("/").rpartition("/")[0]) is not None
+    return _known(path) is not None
 
 
-def _known(path: str, parent: str) -> Dialect | None:
-    return dialect_for(path) or dialect_for(parent)
+def _known(path: str) -> Dialect | None:
+    """By the address or the one above it, in whatever case and with however many slashes."""
+    parts = [part for part in path.lower().split("/") if part]
+    return dialect_for("/" + "/".join(parts)) or dialect_for("/" + "/".join(parts[:-1]))

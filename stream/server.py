@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping
+import ssl
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from socket import AF_INET, AF_INET6, create_server
@@ -17,12 +18,15 @@ from dashboard.app import LOCAL_HOSTS
 from dashboard.app import create_app as create_dashboard
 from monitor.clock import utc_now
 from monitor.engine import Engine
+from monitor.health import Health, ModelProbe, Part, store_probe
 from monitor.notary import Notary
-from monitor.policy import Policy, to_toml
 from monitor.recording import recorder
+from monitor.rulebook import Rulebook, to_toml
 from monitor.store import Store
 from stream import proxy, replay
 from stream.checkpoints import attesting
+from stream.reload import PolicySource, following
+from stream.tracing import Tracer
 
 #: In a demo, a recorded response is asked for so often (seconds), so that the dashboard lives.
 DEMO_INTERVAL = 6.0
@@ -44,12 +48,19 @@ class Server:
 
     classifier: Classifier
     store: Store
-    policy: Policy
+    #: The policy at the start.
+    policy: Rulebook
     settings: proxy.Settings
     addresses: Addresses
     #: Signs checkpoints of the record; without one, nobody does.
     notary: Notary | None = None
+    #: Where the policy is followed to; None keeps the one of the start.
+    source: PolicySource | None = None
+    #: How the sidecar shows itself to clients; None serves plain HTTP.
+    tls: ssl.SSLContext | None = None
     demo: bool = False
+    #: Observes judged responses; without one, nobody does.
+    tracer: Tracer | None = None
 
     async def run(self) -> None:
         """Serve until SIGINT or SIGTERM; then let running responses end and be recorded."""
@@ -72,27 +83,31 @@ class Server:
             stack.push_async_callback(self.classifier.aclose)
             stack.callback(self.store.close)
             await stack.enter_async_context(attesting(self.notary))
+            await stack.enter_async_context(following(self.source, engine, self.store))
             settings = self.settings
             if self.demo:
                 upstream = await stack.enter_async_context(_replaying())
                 settings = replace(settings, upstream=upstream)
-            app = proxy.create_app(engine, settings)
+            health = self._health()
+            stack.push_async_callback(health.aclose)
+            app = proxy.create_app(engine, settings, health=health, tracer=self.tracer)
             where = (self.addresses.host, self.addresses.port)
-            sidecar = await stack.enter_async_context(listening(app, *where))
-            dashboard = await stack.enter_async_context(self._dashboard(engine, sidecar))
+            sidecar = await stack.enter_async_context(
+                listening(app, *where, tls=self.tls, patience=settings.client_timeout)
+            )
+            dashboard = await stack.enter_async_context(self._dashboard(engine, sidecar, health))
             if self.demo:
                 await stack.enter_async_context(_asking(sidecar))
             yield sidecar, dashboard
 
     @asynccontextmanager
-    async def _dashboard(self, engine: Engine, sidecar: str) -> AsyncIterator[str]:
+    async def _dashboard(self, engine: Engine, sidecar: str, health: Health) -> AsyncIterator[str]:
         app = create_dashboard(
             store=self.store,
             judge=engine.judge,
-            policy_version=self.policy.version,
-            ready=self._ready,
+            policy=lambda: engine.policy,
+            health=health,
             allowed_hosts=(*LOCAL_HOSTS, self.addresses.dashboard_host),
-            thresholds=self.policy.thresholds,
             try_line=_try_line(sidecar),
             metrics=engine.metrics.exposition,
         )
@@ -111,12 +126,14 @@ class Server:
             server.should_exit = True
             await task
 
-    def _ready(self) -> Mapping[str, bool]:
-        return {"store": self.store.newest_seq() >= 0}
+    def _health(self) -> Health:
+        return Health(
+            {Part.MODEL: ModelProbe(self.classifier), Part.STORE: store_probe(self.store)}
+        )
 
     def _greet(self, sidecar: str, dashboard: str) -> None:
         console = Console(highlight=False)
-        console.print(f"\n[bold]Sidecar[/]    {sidecar}   (mode: {self.policy.mode.value})")
+        console.print(f"\n[bold]Sidecar[/]    {sidecar}   ({_summary(self.policy)})")
         console.print(f"[bold]Dashboard[/]  {dashboard}\n")
         console.print("Try it:\n")
         console.print(f"  {_try_line(sidecar)}\n", markup=False, soft_wrap=True)
@@ -133,15 +150,31 @@ class _Quiet(uvicorn.Server):
 
 
 @asynccontextmanager
-async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
-    """Serve an aiohttp application; gives its address."""
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+async def listening(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None = None,
+    patience: float = 75.0,
+) -> AsyncIterator[str]:
+    """Serve an aiohttp application; gives its address.
+
+    A connection is closed when the head of a request has not come within `patience` seconds.
+    """
+    runner = web.AppRunner(
+        app,
+        handler_cancellation=True,
+        access_log=None,
+        keepalive_timeout=patience,
+        lingering_time=min(10.0, patience),
+    )
     await runner.setup()
-    site = web.TCPSite(runner, host, port)
+    site = web.TCPSite(runner, host, port, ssl_context=tls)
     await site.start()
     try:
         bound = runner.addresses[0]
-        yield f"http://{host}:{bound[1]}"
+        yield f"{'https' if tls else 'http'}://{host}:{bound[1]}"
     finally:
         await runner.cleanup()
 
@@ -175,6 +208,11 @@ async def _ask(sidecar: str) -> None:
             async with client.post(f"{sidecar}/v1/chat/completions", json=body) as reply:
                 await reply.read()
             await asyncio.sleep(DEMO_INTERVAL)
+
+
+def _summary(policy: Rulebook) -> str:
+    rules = f", {len(policy.rules)} rules" if policy.rules else ""
+    return f"mode: {policy.top.mode.value}{rules}"
 
 
 def _try_line(sidecar: str) -> str:

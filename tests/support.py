@@ -7,6 +7,7 @@ from classifiers.fake import FakeClassifier
 from classifiers.port import Check, Thresholds
 from monitor.engine import Engine
 from monitor.policy import Policy
+from monitor.rulebook import Rule, Rulebook, When, spelt
 from monitor.types import Channel, Mode, Part, Trace, Verdict, coalesce
 
 THRESHOLDS: Mapping[Check, Thresholds] = {c: Thresholds(flag=0.5, block=0.9) for c in Check}
@@ -21,6 +22,15 @@ MARKERS = {
 
 def policy(mode: Mode = Mode.HOLD, **changes: object) -> Policy:
     return Policy(thresholds=THRESHOLDS, mode=mode, **changes)  # type: ignore[arg-type]
+
+
+def rulebook(top: Policy | None = None, **rules: tuple[When, Policy]) -> Rulebook:
+    """A policy file with rules by name."""
+    made = [
+        Rule(name=name, when=when, says=spelt(held), policy=held)
+        for name, (when, held) in rules.items()
+    ]
+    return Rulebook(top=top or policy(), rules=tuple(made))
 
 
 def fake(**options: object) -> FakeClassifier:
@@ -43,12 +53,11 @@ class Recorded:
 def engine(
     *,
     classifier: FakeClassifier | None = None,
-    rules: Policy | None = None,
+    rules: Policy | Rulebook | None = None,
     record: Recorded | None = None,
 ) -> Engine:
-    return Engine(
-        classifier=classifier or fake(), policy=rules or policy(), record=record or Recorded()
-    )
+    book = rules if isinstance(rules, Rulebook) else rulebook(rules)
+    return Engine(classifier=classifier or fake(), policy=book, record=record or Recorded())
 
 
 def trace(thinking: str = "", answer: str = "", **fields: object) -> Trace:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from monitor.types import Frame
+from monitor.types import Disclosure, Frame
 
 __all__ = ["Dialect", "Reader", "Refusal", "Request"]
 
@@ -19,6 +19,10 @@ class Request:
     stream: bool = False
     #: Groups the turns of a conversation; "" when the client named none.
     conversation_id: str = ""
+    #: The response that this one continues, where the protocol has such; "" elsewhere.
+    previous_response_id: str = ""
+    #: Tokens that all choices of the response together may have; None when no limit was set.
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,13 @@ class Reader(Protocol):
 
     #: The model's name as the response gives it; "" until it was seen.
     model: str
+    #: What a later request may continue this response by; "" where the protocol has no such thing.
+    response_id: str
+
+    @property
+    def disclosure(self) -> Disclosure:
+        """What the response told besides its text so far."""
+        ...
 
     def feed(self, data: bytes) -> list[Frame]:
         """Return the frames that `data` completes; joining `raw` of all frames gives the input."""

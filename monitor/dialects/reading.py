@@ -10,8 +10,9 @@ from monitor.dialects.port import Refusal
 from monitor.dialects.rows import Node
 from monitor.dialects.scribe import Scribe
 from monitor.dialects.sse import MAX_EVENT, Framer, parse_event
+from monitor.dialects.usage import Meter
 from monitor.dialects.walk import Walker
-from monitor.types import Channel, Frame
+from monitor.types import Channel, Disclosure, Frame
 
 __all__ = ["MAX_BODY", "StreamReader", "WholeReader"]
 
@@ -24,10 +25,23 @@ class _Reader:
 
     def __init__(self, root: Node, ending: Ending, *, starts_in_thinking: bool) -> None:
         self.model = ""
+        self.response_id = ""
         self._root = root
         self._ending = ending
         self._scribe = Scribe(starts_in_thinking=starts_in_thinking)
         self._walker = Walker(self._scribe)
+        self._meter = Meter()
+
+    @property
+    def disclosure(self) -> Disclosure:
+        """What the response told besides its text so far."""
+        return Disclosure(
+            usage=self._meter.usage,
+            shows_thinking=self._scribe.thought,
+            sealed=self._walker.sealed,
+            redacted=self._walker.redacted,
+            misshapen=self._walker.misshapen,
+        )
 
     def released(self, _frame: Frame) -> None:
         """Note that the frame went to the client."""
@@ -43,14 +57,27 @@ class _Reader:
         return self._walker.problem
 
     def _look(self, payload: dict[str, Any]) -> None:
-        """Learn the model's name and what a refusal repeats."""
+        """Learn the model's name, the tokens that the server counts, what a refusal repeats."""
+        self._meter.read(payload)
         for source in (payload, payload.get("message"), payload.get("response")):
             if isinstance(source, dict):
-                self._ending.seen.update(
-                    {k: v for k, v in source.items() if k in _REPEATED and _is_label(v)}
-                )
+                self._note_labels(source)
+                self._name(source)
         model = self._ending.seen.get("model")
         self.model = self.model or (model if isinstance(model, str) else "")
+
+    def _name(self, source: dict[str, Any]) -> None:
+        """Take the id of a response of the Responses API: the server may have stored it."""
+        name = source.get("id")
+        if source.get("object") == "response" and isinstance(name, str) and _is_label(name):
+            self.response_id = name
+
+    def _note_labels(self, source: dict[str, Any]) -> None:
+        seen = self._ending.seen
+        for key in _REPEATED:
+            value = source.get(key)
+            if value is not None and value != seen.get(key) and _is_label(value):
+                seen[key] = value
 
 
 def _is_label(value: object) -> bool:

@@ -27,6 +27,8 @@ class Kind(Enum):
     TOKENS = auto()
     #: Encrypted or binary: not text when it looks like base64, else judged.
     OPAQUE = auto()
+    #: Thinking that the server took out, encrypted: like OPAQUE, and worth an alarm.
+    REDACTED = auto()
     #: Everything below is short labels and numbers: judged when it is not.
     LABELS = auto()
     #: The client's own request, sent back to it: not the model's words.

@@ -7,6 +7,7 @@ from typing import Any
 
 from monitor.dialects.formats import DIALECTS, WireFormat
 from monitor.dialects.jsontext import Parsed, parse
+from monitor.dialects.port import Reader
 from monitor.dialects.sse import parse_event
 from monitor.dialects.traces import (
     BadTraceError,
@@ -17,7 +18,7 @@ from monitor.dialects.traces import (
 )
 from monitor.types import Frame, Trace, coalesce
 
-__all__ = ["BadRecord", "read_saved"]
+__all__ = ["BadRecord", "dialect_of", "plain_trace", "read_saved"]
 
 _JSON_LIKE = re.compile(r'\s*(\{\s*["}]|\[\s*[\[{"\]])')
 _SSE_LIKE = re.compile(r"\s*(data:|event:|id:|retry:|:)")
@@ -57,7 +58,7 @@ def _read(data: bytes) -> Iterator[tuple[int, Trace | str]]:
     elif _SSE_LIKE.match(text) and "data:" in text:
         yield from ((1, found) for found in _stream(data))
     elif _is_utf8(text):
-        yield 1, _plain(text)
+        yield 1, plain_trace(text)
     else:
         yield 1, "not UTF-8 text"
 
@@ -94,12 +95,12 @@ def _records(parsed: Parsed) -> Iterator[Trace | str]:
 
 
 def _record(value: object) -> Iterator[Trace | str]:
-    dialect = _dialect(value) if isinstance(value, dict) else None
+    dialect = dialect_of(value) if isinstance(value, dict) else None
     try:
         if dialect and isinstance(value, dict):
             yield from _reply(dialect, value)
         elif isinstance(value, str):
-            yield _plain(value)
+            yield plain_trace(value)
         else:
             yield trace_from_json(value)
     except BadTraceError as error:
@@ -108,7 +109,7 @@ def _record(value: object) -> Iterator[Trace | str]:
         yield "JSON nested too deeply"
 
 
-def _dialect(value: Mapping[str, Any]) -> WireFormat | None:
+def dialect_of(value: Mapping[str, Any]) -> WireFormat | None:
     """Return the dialect of a reply, or of the first event of a stream."""
     choices, kind = value.get("choices"), value.get("type")
     if isinstance(choices, list):
@@ -124,26 +125,26 @@ def _dialect(value: Mapping[str, Any]) -> WireFormat | None:
 def _reply(dialect: WireFormat, value: Mapping[str, Any]) -> Iterator[Trace | str]:
     reader = dialect.whole()
     problem = reader.take(value)
-    yield from _traces([reader.frame(b"", problem=problem)], reader.model, value)
+    yield from _traces([reader.frame(b"", problem=problem)], reader, value)
 
 
 def _stream(data: bytes) -> Iterator[Trace | str]:
     dialect = _sniff(data)
     reader = dialect.reader(streaming=True)
-    yield from _traces([*reader.feed(data), *reader.close()], reader.model, {})
+    yield from _traces([*reader.feed(data), *reader.close()], reader, {})
 
 
 def _sniff(data: bytes) -> WireFormat:
     for line in data[:65536].splitlines():
         if line.startswith(b"data:"):
             value = parse(parse_event(line).data).value
-            found = _dialect(value) if isinstance(value, dict) else None
+            found = dialect_of(value) if isinstance(value, dict) else None
             if found:
                 return found
     return DIALECTS["chat"]
 
 
-def _traces(frames: list[Frame], model: str, given: Mapping[str, Any]) -> Iterator[Trace | str]:
+def _traces(frames: list[Frame], reader: Reader, given: Mapping[str, Any]) -> Iterator[Trace | str]:
     problem = next((f.problem for f in frames if f.problem), None)
     spoken = parts_of(d for f in frames for d in f.deltas)
     if not spoken:
@@ -155,9 +156,10 @@ def _traces(frames: list[Frame], model: str, given: Mapping[str, Any]) -> Iterat
         yield Trace(
             trace_id=identity or content_id(parts, names["prompt"], choice),
             parts=parts,
-            model=model,
+            model=reader.model,
             choice=choice,
             problem=problem,
+            disclosure=reader.disclosure,
             **names,
         )
 
@@ -167,7 +169,7 @@ def _given(value: Mapping[str, Any], name: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _plain(text: str) -> Trace:
+def plain_trace(text: str) -> Trace:
     """Read plain text; a closing tag that nothing opens ends thinking that a template began."""
     closing = _CLOSES_FIRST.search(text)
     starts = closing is not None and "<think" not in text[: closing.start()]

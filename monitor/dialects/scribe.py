@@ -53,6 +53,8 @@ class Scribe:
         self._deltas: list[Delta] = []
         self._echoes: dict[int, Echo] = {}
         self._aside: list[Heard] | None = None
+        #: Any thinking was taken down, but for white space.
+        self.thought = False
 
     @property
     def choices(self) -> list[int]:
@@ -90,6 +92,7 @@ class Scribe:
         for voice in self._voices.values() if last else ():
             self._deltas += voice.pause()
         found = tuple(d for d in self._deltas if d.text)
+        self.thought = self.thought or any(map(_is_thought, found))
         self._deltas, self._echoes = [], {}
         return found
 
@@ -114,10 +117,13 @@ class Scribe:
 
 def choice_of(at: Loc) -> int:
     """Return the choice that a place belongs to."""
-    match at:
-        case ("choices", int(choice), *_):
-            return choice
+    if len(at) > 1 and at[0] == "choices" and isinstance(at[1], int):
+        return at[1]
     return 0
+
+
+def _is_thought(delta: Delta) -> bool:
+    return delta.channel is Channel.THINKING and not delta.text.isspace()
 
 
 def _digest(raw: bytes) -> bytes:

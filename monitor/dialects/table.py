@@ -69,7 +69,7 @@ CHAT = (
     _row("choices[].message.reasoning_details[].signature", T, Kind.OPAQUE),
     _row("choices[].message.thinking_blocks", T, Kind.ECHO),
     _row("choices[].message.thinking_blocks[].thinking", T),
-    _row("choices[].message.thinking_blocks[].data", T, Kind.OPAQUE),
+    _row("choices[].message.thinking_blocks[].data", T, Kind.REDACTED),
     _row("choices[].message.thinking_blocks[].signature", T, Kind.OPAQUE),
     _row("choices[].message.reasoning_items", T, Kind.ECHO),
     _row("choices[].message.reasoning_items[].summary[].text", T),
@@ -245,7 +245,7 @@ RESPONSES_EVENTS = {
 ANTHROPIC = (
     _row("content[thinking].thinking", T),
     _row("content[thinking].signature", T, Kind.OPAQUE),
-    _row("content[redacted_thinking].data", T, Kind.OPAQUE),
+    _row("content[redacted_thinking].data", T, Kind.REDACTED),
     _row("content[text].text", A, Kind.INLINE),
     _row("content[text].citations", A, Kind.ALL),
     _row("content[tool_use].name", C),

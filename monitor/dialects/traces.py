@@ -2,16 +2,27 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 from monitor.dialects.inline import Splitter
 from monitor.dialects.jsontext import dumps
 from monitor.dialects.voice import clean
-from monitor.types import Channel, Delta, Part, Trace, coalesce
+from monitor.types import Channel, Delta, Disclosure, Part, Trace, Usage, coalesce
 
-__all__ = ["BadTraceError", "content_id", "parts_of", "trace_from_json", "trace_to_json"]
+__all__ = [
+    "BadTraceError",
+    "content_id",
+    "disclosure_from_json",
+    "disclosure_to_json",
+    "parts_of",
+    "trace_from_json",
+    "trace_to_json",
+]
 
-_NAMES = ("prompt", "model", "tenant", "conversation_id")
+_NAMES = ("prompt", "model", "requested_model", "route", "tenant", "conversation_id")
+_COUNTS = tuple(f.name for f in fields(Usage))
+_MARKS = tuple(f.name for f in fields(Disclosure) if f.name != "usage")
 
 
 class BadTraceError(ValueError):
@@ -25,10 +36,13 @@ def trace_to_json(trace: Trace) -> dict[str, Any]:
         "prompt": trace.prompt,
         "parts": [{"channel": p.channel.value, "text": p.text} for p in trace.parts],
         "model": trace.model,
+        "requested_model": trace.requested_model,
+        "route": trace.route,
         "tenant": trace.tenant,
         "conversation_id": trace.conversation_id,
         "choice": trace.choice,
         "problem": trace.problem,
+        "disclosure": disclosure_to_json(trace.disclosure),
     }
 
 
@@ -42,7 +56,38 @@ def trace_from_json(value: object) -> Trace:
     if not isinstance(choice, int) or not isinstance(problem, str | None):
         raise BadTraceError("`choice` is a number and `problem` a string or null")
     identity = _text(value, "trace_id") or content_id(parts, names["prompt"], choice)
-    return Trace(trace_id=identity, parts=parts, choice=choice, problem=problem, **names)
+    return Trace(
+        trace_id=identity,
+        parts=parts,
+        choice=choice,
+        problem=problem,
+        disclosure=disclosure_from_json(value.get("disclosure")),
+        **names,
+    )
+
+
+def disclosure_to_json(told: Disclosure) -> dict[str, Any]:
+    """Return plain JSON values, tokens and marks side by side."""
+    values = asdict(told)
+    return {**values.pop("usage"), **values}
+
+
+def disclosure_from_json(value: object) -> Disclosure:
+    """Read what a response told besides its text; what is not given is not known."""
+    if value is None:
+        return Disclosure()
+    if not isinstance(value, dict) or not all(map(_is_told, value.items())):
+        raise BadTraceError(f"`disclosure` has {', '.join(_COUNTS)} and {', '.join(_MARKS)}")
+    counts = {name: value.get(name) for name in _COUNTS}
+    marks = {name: value[name] for name in _MARKS if name in value}
+    return Disclosure(usage=Usage(**counts), **marks)
+
+
+def _is_told(item: tuple[str, object]) -> bool:
+    name, value = item
+    if name in _MARKS:
+        return isinstance(value, bool)
+    return name in _COUNTS and (value is None or (type(value) is int and value >= 0))
 
 
 def parts_of(deltas: Iterable[Delta]) -> dict[int, tuple[Part, ...]]:

@@ -31,6 +31,8 @@ class Walker:
         self._scribe = scribe
         #: Why something could not be read as the table says, if so; of the current frame.
         self.problem: str | None = None
+        #: Of the whole response, see `monitor.types.Disclosure`.
+        self.sealed = self.redacted = self.misshapen = False
         self._repeats = False
         #: Numbers of the current event, for `@key` in the table.
         self._event: dict[str, object] = {}
@@ -70,7 +72,8 @@ class Walker:
                 self._echo(node, row, value, at)
             case Kind.TOKENS:
                 self._tokens(value, at)
-            case Kind.OPAQUE:
+            case Kind.OPAQUE | Kind.REDACTED:
+                self._seal(row, value)
                 self._unless(_BINARY, row.channel, value, at)
             case Kind.LABELS:
                 self._unless(_LABEL, row.channel, value, at)
@@ -102,6 +105,11 @@ class Walker:
         for number, other in enumerate(said_beside(value)):
             self._hear((*at, number), Channel.ANSWER, other)
 
+    def _seal(self, row: Row, value: object) -> None:
+        """Note thinking that only its server can read."""
+        self.sealed = self.sealed or (row.channel is Channel.THINKING and bool(value))
+        self.redacted = self.redacted or (row.kind is Kind.REDACTED and bool(value))
+
     def _mount(self, row: Row, value: object, at: Loc) -> None:
         node: Node | None = self._mounts.at(row.at)
         if node and row.at:
@@ -114,6 +122,7 @@ class Walker:
         elif isinstance(value, list) and node.is_list:
             self._list(node, value, at)
         elif value is not None:
+            self.misshapen = True
             self._note("text in a place or a shape that the protocol does not have")
             self._unknown(str(value) if isinstance(value, int | float) else value, at)
 
@@ -123,7 +132,8 @@ class Walker:
         for name, key, inner in known:
             place = (*at, name)
             if name in node.children:
-                self._member(node.children[name], key, inner, place)
+                if inner is not None:  # servers send many nulls
+                    self._member(node.children[name], key, inner, place)
             elif key in STRUCTURAL and isinstance(inner, str):
                 self._unless(_LABEL, Channel.ANSWER, inner, place)
             elif isinstance(inner, str | dict | list) or _could_be_a_sentence(key):
@@ -171,10 +181,12 @@ class Walker:
         """Judge strings that are not what the table says they are; once per value and place."""
         if len(at) > DEEPEST:
             self._note("JSON nested too deeply")
-        elif isinstance(value, str) and not harmless.fullmatch(value):
-            self._scribe.hear(at, channel, value, repeats=True)
-        for name, inner in _members(value, at):
-            self._unless(harmless, channel, inner, (*at, name))
+        elif isinstance(value, str):
+            if not harmless.fullmatch(value):
+                self._scribe.hear(at, channel, value, repeats=True)
+        else:
+            for name, inner in _members(value, at):
+                self._unless(harmless, channel, inner, (*at, name))
 
     def _hear(self, at: Loc, channel: Channel | None, text: str) -> None:
         self._scribe.hear(at, channel, text, repeats=self._repeats)

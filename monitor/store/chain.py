@@ -53,13 +53,13 @@ def record_of(row: Row[Any]) -> AuditRecord:
         seq=row.seq,
         kind=row.kind,
         created_at=row.created_at,
-        body=_body_of(row.body),
+        body=body_of(row.body),
         previous=row.previous,
         hash=row.hash,
     )
 
 
-def _body_of(text: Any) -> dict[str, Any]:  # noqa: ANN401 (SQLite holds any type in any column)
+def body_of(text: Any) -> dict[str, Any]:  # noqa: ANN401 (SQLite holds any type in any column)
     """Parse a stored body; what is none becomes one that fits no hash."""
     try:
         body = json.loads(text)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from monitor.audit import canonical
+from monitor.dialects import disclosure_from_json, disclosure_to_json
 from monitor.store.errors import CorruptContent
 from monitor.types import Channel, Check, Decision, Part, Trace, Verdict
 from monitor.wire import verdict_json
@@ -30,20 +31,25 @@ class Content(NamedTuple):
     data: bytes
 
 
-def pack(verdict: Verdict, trace: Trace) -> Content:
-    """Return what is stored of a verdict about `trace`."""
+def pack(verdict: Verdict, trace: Trace, run: str | None = None) -> Content:
+    """Return what is stored of a verdict about `trace`, made by a `run` of re-scoring or live."""
     document = verdict_json(verdict)
     pointers = {name: document.pop(name) for name in NO_POINTERS}
     plain = canonical({"trace": _text_of(trace), **pointers})
     body = {
         "verdict": document,
         "model": trace.model,
+        "requested_model": trace.requested_model,
+        "route": trace.route,
         "tenant": trace.tenant,
         "conversation_id": trace.conversation_id,
         "choice": trace.choice,
+        "disclosure": disclosure_to_json(trace.disclosure),
         "content_sha256": hashlib.sha256(plain).hexdigest(),
         "content_bytes": len(plain),
     }
+    if run is not None:
+        body["run"] = run
     return Content(body=body, excerpt=excerpt(trace), data=zlib.compress(plain))
 
 
@@ -57,9 +63,12 @@ def unpack(body: Mapping[str, Any], data: bytes) -> tuple[Trace, dict[str, Any]]
         prompt=text["prompt"],
         problem=text["problem"],
         model=body["model"],
+        requested_model=body.get("requested_model", ""),
+        route=body.get("route", ""),
         tenant=body["tenant"],
         conversation_id=body["conversation_id"],
         choice=body["choice"],
+        disclosure=disclosure_from_json(body.get("disclosure")),
     )
     return trace, content
 
@@ -70,7 +79,7 @@ def columns(body: Mapping[str, Any]) -> dict[str, Any]:
     checks = document["checks"]
     texts = {name: document[name] for name in ("verdict_id", "trace_id", "created_at", "mode")}
     texts |= {name: body[name] for name in ("model", "tenant", "conversation_id")}
-    unscored = document["unscored"]
+    unscored, run = document["unscored"], body.get("run")
     return {
         **{name: label(value) for name, value in texts.items()},
         **{check.value: checks[check.value]["probability"] for check in Check},
@@ -78,6 +87,9 @@ def columns(body: Mapping[str, Any]) -> dict[str, Any]:
         "unscored": None if unscored is None else label(unscored),
         "failed_open": document["failed_open"],
         "disguised": document["disguised_characters"],
+        # Records of older versions say nothing about it.
+        "coverage_gaps": label(" ".join(document.get("coverage_gaps", ()))),
+        "run": None if run is None else label(run),
     }
 
 

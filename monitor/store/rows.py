@@ -18,11 +18,18 @@ class Query:
     decision: Decision | None = None
     #: True: only those where a check could not be made; False: only those where all were.
     unscored: bool | None = None
+    #: True: only those that could not be seen in full; False: only those without a known gap.
+    gaps: bool | None = None
     #: Together: only those where `check` has at least this probability.
     check: Check | None = None
     min_probability: float | None = None
     #: As in `VerdictRow.model`.
     model: str | None = None
+    #: As in `VerdictRow`; a conversation is one tenant's, whatever others call theirs.
+    tenant: str | None = None
+    conversation_id: str | None = None
+    #: Of this run of re-scoring; None: only those made when the response was.
+    run: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +54,10 @@ class VerdictRow:
     failed_open: bool
     #: Characters of the trace that were in disguise.
     disguised: int
+    #: What could not be seen: names of `monitor.types.Gap`, apart by spaces.
+    coverage_gaps: str
+    #: Name of the run of re-scoring; None for a verdict made when the response was.
+    run: str | None
     #: The first words of the answer, else of the thinking; None when the content was erased.
     excerpt: str | None
 
@@ -73,12 +84,14 @@ class StoredVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """How many verdicts the store holds."""
+    """How many verdicts the store holds, those of re-scoring runs left out."""
 
     #: By decision; every decision is a key.
     decisions: Mapping[Decision, int]
     #: Those where a check could not be made.
     unscored: int
+    #: Those on responses that could not be seen in full.
+    gaps: int
 
     @property
     def total(self) -> int:

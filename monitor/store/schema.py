@@ -1,10 +1,10 @@
 """The tables: the chain, what is asked of it, and the text apart from both.
 
-    records ──< verdicts ──< contents          checkpoints
+    records ──< verdicts ──< contents          checkpoints          heartbeats
 
 `records` is the truth and is only ever appended to. `verdicts` repeats parts of it in columns, so
 that they can be searched. `contents` is the only place with text of a trace, so it can be erased.
-`checkpoints` says with signatures what `records` was at some sizes.
+`checkpoints` says with signatures what `records` was at some sizes. `heartbeats` holds nothing.
 """
 
 from sqlalchemy import (
@@ -73,11 +73,34 @@ verdicts = Table(
     Column("unscored", Text),
     Column("failed_open", Boolean, nullable=False),
     Column("disguised", Integer, nullable=False),
+    #: Names of gaps, apart by spaces.
+    Column("coverage_gaps", Text, nullable=False, server_default=""),
+    #: Name of the run of re-scoring; null for verdicts made when the response was.
+    Column("run", Text),
 )
 Index(None, verdicts.c.decision, verdicts.c.seq)
 Index(None, verdicts.c.model, verdicts.c.seq)
+_talk = text("conversation_id <> ''")
+Index(
+    "ix_verdicts_conversation",
+    verdicts.c.conversation_id,
+    verdicts.c.seq,
+    sqlite_where=_talk,
+    postgresql_where=_talk,
+)
 _unscored = text("unscored IS NOT NULL")
 Index("ix_verdicts_unscored", verdicts.c.seq, sqlite_where=_unscored, postgresql_where=_unscored)
+_gaps = text("coverage_gaps <> ''")
+Index("ix_verdicts_coverage_gaps", verdicts.c.seq, sqlite_where=_gaps, postgresql_where=_gaps)
+_live, _rescored = text("run IS NULL"), text("run IS NOT NULL")
+Index("ix_verdicts_live", verdicts.c.seq, sqlite_where=_live, postgresql_where=_live)
+Index(
+    "ix_verdicts_runs",
+    verdicts.c.run,
+    verdicts.c.seq,
+    sqlite_where=_rescored,
+    postgresql_where=_rescored,
+)
 
 contents = Table(
     "contents",
@@ -87,6 +110,14 @@ contents = Table(
     Column("excerpt", Text, nullable=False),
     #: zlib-compressed canonical JSON; its SHA-256 and size are in the record.
     Column("data", LargeBinary, nullable=False),
+)
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    #: One row, written again and again to see whether writing works.
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("beats", BigInteger, nullable=False),
 )
 
 checkpoints = Table(

@@ -3,18 +3,24 @@
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, literal, select
 
 from monitor.store import chain
 from monitor.store.content import NO_POINTERS, label, unpack
 from monitor.store.errors import CorruptContent
 from monitor.store.rows import Page, Query, StoredVerdict, Summary, VerdictRow
-from monitor.store.schema import contents, verdicts
+from monitor.store.schema import contents, records, verdicts
 from monitor.types import Decision
 
 MAX_PAGE = 500
 
 _rows = select(verdicts, contents.c.excerpt).outerjoin_from(verdicts, contents)
+
+_everything = (
+    select(verdicts, contents.c.excerpt, contents.c.data, records.c.body)
+    .join_from(verdicts, contents)
+    .join(records, records.c.seq == verdicts.c.seq)
+)
 
 
 def page(connection: Connection, query: Query) -> Page:
@@ -41,14 +47,36 @@ def stored(connection: Connection, verdict_id: str) -> StoredVerdict | None:
     return StoredVerdict(row=row, document={**body["verdict"], **pointers}, trace=trace)
 
 
+def live(connection: Connection, after: int, until: int, limit: int) -> list[StoredVerdict]:
+    """Return live verdicts whose text is there, oldest first, behind and up to these records."""
+    wanted = (
+        _everything.where(verdicts.c.run.is_(None), verdicts.c.seq > after, verdicts.c.seq <= until)
+        .order_by(verdicts.c.seq)
+        .limit(limit)
+    )
+    return [_stored(row) for row in connection.execute(wanted)]
+
+
+def _stored(row: Row[Any]) -> StoredVerdict:
+    body = chain.body_of(row.body)
+    if "verdict" not in body:
+        raise CorruptContent("the record of a verdict was altered")
+    trace, pointers = unpack(body, row.data)
+    document = {**body["verdict"], **pointers}
+    return StoredVerdict(row=_row_of(row), document=document, trace=trace)
+
+
 def summary(connection: Connection) -> Summary:
     """Count the verdicts."""
-    counts = select(verdicts.c.decision, func.count()).group_by(verdicts.c.decision)
+    live = verdicts.c.run.is_(None)
+    counts = select(verdicts.c.decision, func.count()).where(live).group_by(verdicts.c.decision)
     found = {_decision(d): n for d, n in connection.execute(counts)}
-    unscored = select(func.count()).where(verdicts.c.unscored.is_not(None))
+    gaps = select(func.count()).where(live, verdicts.c.coverage_gaps != "")
+    unscored = select(func.count()).where(live, verdicts.c.unscored.is_not(None))
     return Summary(
         decisions={decision: found.get(decision, 0) for decision in Decision},
         unscored=connection.execute(unscored).scalar_one(),
+        gaps=connection.execute(gaps).scalar_one(),
     )
 
 
@@ -59,16 +87,22 @@ def models(connection: Connection) -> tuple[str, ...]:
 
 
 def _conditions(query: Query) -> Iterator[ColumnElement[bool]]:
+    yield verdicts.c.run.is_(None) if query.run is None else verdicts.c.run == label(query.run)
     if query.before is not None:
         yield verdicts.c.seq < query.before
     if query.decision is not None:
         yield verdicts.c.decision == query.decision.value
     if query.unscored is not None:
         yield verdicts.c.unscored.is_not(None) if query.unscored else verdicts.c.unscored.is_(None)
+    if query.gaps is not None:
+        yield verdicts.c.coverage_gaps != "" if query.gaps else verdicts.c.coverage_gaps == ""
     if query.check is not None and query.min_probability is not None:
         yield verdicts.c[query.check.value] >= query.min_probability
-    if query.model is not None:
-        yield verdicts.c.model == query.model
+    for name in ("model", "tenant", "conversation_id"):
+        if (wanted := getattr(query, name)) is not None:
+            yield verdicts.c[name] == wanted
+    if query.conversation_id:  # as the index on conversations has it
+        yield verdicts.c.conversation_id != literal("", literal_execute=True)
 
 
 def _row_of(row: Row[Any]) -> VerdictRow:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, select
+from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, select, update
 
 from monitor.audit import AuditRecord, Kind, Report
 from monitor.store import chain, checkpoints, inspection, search
@@ -13,13 +13,15 @@ from monitor.store.content import Content, columns, pack
 from monitor.store.database import connect, reading, writing
 from monitor.store.inspection import Watch
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
-from monitor.store.schema import contents, records, verdicts
+from monitor.store.schema import contents, heartbeats, records, verdicts
 from monitor.types import Trace, Verdict
 
 #: Records read at a time; between two reads no transaction is open.
 BATCH = 200
 #: Likewise, of hashes alone.
 LINKS = 5000
+#: Likewise, of verdicts with their texts.
+LIVE = 50
 #: Nothing can stand before this; a forged record may stand before 0.
 FIRST = -(2**63)
 
@@ -49,9 +51,11 @@ class Store:
         """Record a verdict about `trace`; for a known verdict id, return what was recorded."""
         return self.record_verdicts([(verdict, trace)])[0]
 
-    def record_verdicts(self, pairs: Sequence[tuple[Verdict, Trace]]) -> tuple[AuditRecord, ...]:
-        """Record all or none of these, in one transaction."""
-        packed = [pack(verdict, trace) for verdict, trace in pairs]
+    def record_verdicts(
+        self, pairs: Sequence[tuple[Verdict, Trace]], *, run: str | None = None
+    ) -> tuple[AuditRecord, ...]:
+        """Record all or none of these, in one transaction; `run` names a run of re-scoring."""
+        packed = [pack(verdict, trace, run) for verdict, trace in pairs]
         with self._turn, writing(self._engine) as connection:
             return tuple(_record(connection, content) for content in packed)
 
@@ -74,6 +78,20 @@ class Store:
         with reading(self._engine) as connection:
             return search.stored(connection, verdict_id)
 
+    def live(self, *, until: int) -> Iterator[StoredVerdict]:
+        """Read, oldest first, the verdicts made with their responses whose text is still there.
+
+        CorruptContent where a text was altered.
+        """
+        after = FIRST
+        while True:
+            with reading(self._engine) as connection:
+                batch = search.live(connection, after, until, LIVE)
+            yield from batch
+            if len(batch) < LIVE:
+                return
+            after = batch[-1].row.seq
+
     def summary(self) -> Summary:
         """Count the verdicts."""
         with reading(self._engine) as connection:
@@ -83,6 +101,12 @@ class Store:
         """Return the models that verdicts are about, as labels, in order."""
         with reading(self._engine) as connection:
             return search.models(connection)
+
+    def beat(self) -> None:
+        """Write something that means nothing: raises when nothing can be written."""
+        with self._turn, writing(self._engine) as connection:
+            if connection.execute(_beat).rowcount == 0:
+                connection.execute(insert(heartbeats).values(number=0, beats=1))
 
     def newest_seq(self) -> int:
         """Return the number of the newest record; -1 when there is none."""
@@ -157,6 +181,7 @@ class Store:
 # Built once: building a statement takes longer than running it.
 _known = select(verdicts.c.seq).where(verdicts.c.verdict_id == bindparam("verdict_id"))
 _insert_verdict, _insert_content = insert(verdicts), insert(contents)
+_beat = update(heartbeats).values(beats=heartbeats.c.beats + 1)
 
 
 def _record(connection: Connection, content: Content) -> AuditRecord:

@@ -7,7 +7,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from monitor.logs import configure
-from stream.cli import audit, check, doctor, policy, serve
+from stream.cli import audit, check, doctor, policy, rescore, serve
 from stream.cli.options import EXIT_ERROR
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("check")(check.check)
+app.command("rescore")(rescore.rescore)
 app.command("doctor")(doctor.doctor)
 app.add_typer(audit.app, name="audit")
 app.add_typer(policy.app, name="policy")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated
@@ -43,6 +44,10 @@ def check(
     record: Annotated[
         str, typer.Option(help="Audit store to record in; by default nothing is kept.")
     ] = "sqlite://",
+    route: Annotated[
+        str, typer.Option(help="Judge by the policy's rules for this path: /v1/messages.")
+    ] = "",
+    tenant: Annotated[str, typer.Option(help="Judge by the policy's rules for this tenant.")] = "",
 ) -> None:
     """Judge a trace and show the steps that caused the verdict.
 
@@ -50,10 +55,13 @@ def check(
     Responses and Anthropic Messages replies, saved event streams, and plain text with
     <think>…</think>.
 
+    Rules of the policy go by the route, model and tenant that a trace names; --route and --tenant
+    stand in where it names none.
+
     Exit code: 0 allow, 1 flag, 2 block, 3 could not judge; 64 when it could not start.
     """
-    data = _read(file)
-    code = asyncio.run(_check(data, file, as_json=as_json, options=(policy, model, record)))
+    found = (_placed(r, route, tenant) for r in read_saved(_read(file), source=file))
+    code = asyncio.run(_check(found, file, as_json=as_json, options=(policy, model, record)))
     raise typer.Exit(code)
 
 
@@ -64,15 +72,26 @@ def _read(file: str) -> bytes:
         raise fail(f"{file} cannot be read: {error.strerror}.") from error
 
 
+def _placed(record: Trace | BadRecord, route: str, tenant: str) -> Trace | BadRecord:
+    """The same, as if it had answered `route` for `tenant`, unless it says where it comes from."""
+    if isinstance(record, BadRecord):
+        return record
+    return replace(record, route=record.route or route, tenant=record.tenant or tenant)
+
+
 async def _check(
-    data: bytes, source: str, *, as_json: bool, options: tuple[Path | None, Path | None, str]
+    records: Iterable[Trace | BadRecord],
+    source: str,
+    *,
+    as_json: bool,
+    options: tuple[Path | None, Path | None, str],
 ) -> ExitCode:
     policy, model, record = options
     classifier, store = open_classifier(model), open_store(record)
     rules = read_policy(policy, dict(classifier.thresholds))
     engine = Engine(classifier=classifier, policy=rules, record=recorder(store))
     try:
-        codes = [c async for c in _judged(engine, read_saved(data, source=source), as_json)]
+        codes = [c async for c in _judged(engine, records, as_json)]
     finally:
         await classifier.aclose()
         store.close()
@@ -90,12 +109,12 @@ async def _judged(
             typer.secho(f"line {record.line}: {record.reason}", fg=typer.colors.RED, err=True)
             yield ExitCode.COULD_NOT_JUDGE
             continue
-        verdict = await engine.judge(record)
+        policy, verdict = engine.policy.resolve(record), await engine.judge(record)
         if as_json:
             typer.echo(json.dumps(verdict_json(verdict)))
         else:
-            print_verdict(console, record, verdict, engine.policy)
-        yield exit_code(verdict, engine.policy)
+            print_verdict(console, record, verdict, policy)
+        yield exit_code(verdict, policy)
 
 
 def exit_code(verdict: Verdict, policy: Policy) -> ExitCode:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +13,11 @@ from rich.text import Text
 
 from dashboard.inert import visible
 from monitor.engine import Engine
+from monitor.gaps import MEANING, gaps
 from monitor.policy import Policy
-from monitor.types import Channel, Mode, Trace, Verdict
+from monitor.types import Channel, Gap, Mode, Trace, Verdict
 from stream.cli.options import PolicyFile, fail, is_web_address, open_classifier, read_policy
+from stream.cli.tls import UpstreamCa, UpstreamCert, UpstreamKey, upstream_tls
 from stream.probe import Finding, Probe, ProbeError
 
 
@@ -37,6 +40,9 @@ def doctor(
         bool,
         typer.Option("--starts-in-thinking", help="The chat template opens the thinking itself."),
     ] = False,
+    upstream_ca: UpstreamCa = None,
+    upstream_cert: UpstreamCert = None,
+    upstream_key: UpstreamKey = None,
     policy: PolicyFile = None,
     classifier: Annotated[
         Path | None,
@@ -63,7 +69,13 @@ def doctor(
     key = os.environ.get(api_key_env, "") if api_key_env else ""
     if api_key_env and not key:
         raise fail(f"The environment variable {api_key_env} is not set.")
-    probe = Probe(upstream=upstream, model=model, key=key, starts_in_thinking=starts_in_thinking)
+    probe = Probe(
+        upstream=upstream,
+        model=model,
+        key=key,
+        starts_in_thinking=starts_in_thinking,
+        tls=upstream_tls(upstream, upstream_ca, upstream_cert, upstream_key),
+    )
     raise typer.Exit(asyncio.run(_examine(probe, policy, classifier)))
 
 
@@ -78,7 +90,8 @@ async def _examine(probe: Probe, policy: Path | None, folder: Path | None) -> He
     rules = read_policy(policy, dict(judge.thresholds))
     try:
         engine = Engine(classifier=judge, policy=rules, record=_forget)
-        _tell_verdict(console, await engine.judge(finding.trace), rules)
+        held = rules.resolve(finding.trace)
+        _tell_verdict(console, await engine.judge(finding.trace), held)
     finally:
         await judge.aclose()
     return _tell_health(console, finding)
@@ -98,6 +111,8 @@ def _tell_answer(console: Console, finding: Finding) -> None:
         places = ", ".join(finding.fields.get(channel, ())) or "nowhere"
         _line(console, channel.value, f"{size} characters in {places}")
     _line(console, "first text", f"{first}; all of it after {finding.total:.2f} s")
+    if (reasoning := finding.disclosure.usage.reasoning_tokens) is not None:
+        _line(console, "reported", f"{reasoning} tokens of thinking")
     if finding.problem:
         _line(console, "unreadable", finding.problem)
 
@@ -111,6 +126,8 @@ _HELD = {
 
 def _tell_verdict(console: Console, verdict: Verdict, policy: Policy) -> None:
     scores = (f"{a.check.value} {_score(a.probability)}" for a in verdict.assessments)
+    if policy.rule:
+        _line(console, "policy", f"rule {policy.rule}")
     _line(console, "held", f"mode {policy.mode.value}: {_HELD[policy.mode]}")
     _line(
         console, "judged", f"{len(verdict.steps)} steps in {verdict.timings_ms['scoring']:.0f} ms"
@@ -125,24 +142,23 @@ def _score(probability: float | None) -> str:
 
 
 def _tell_health(console: Console, finding: Finding) -> Health:
+    unseen = gaps(finding.trace)
+    for gap in unseen:
+        _line(console, "not seen", MEANING[gap])
     if finding.trace.thinking:
-        _line(console, "result", "The thinking is visible; Subtext can judge it.")
+        said = "The thinking is visible; Subtext can judge it." if not unseen else _PARTLY
+        _line(console, "result", said)
         return Health.WELL
-    _line(console, "result", _why_invisible(finding))
+    _line(console, "result", _why_invisible(unseen))
     return Health.THINKING_INVISIBLE
 
 
-def _why_invisible(finding: Finding) -> str:
-    if "</think>" in finding.trace.answer:
-        return (
-            "The thinking stands in the answer without an opening tag: the chat template opened "
-            "it. Say --starts-in-thinking, here and to `subtext serve`."
-        )
-    if finding.reasoning_tokens:
-        return (
-            f"The server reports {finding.reasoning_tokens} tokens of thinking and shows none of "
-            "them: they cannot be judged, only the answer can."
-        )
+_PARTLY = "Thinking is visible, but not all of it."
+
+
+def _why_invisible(unseen: Sequence[Gap]) -> str:
+    if unseen:
+        return "The server thinks, and its thinking cannot be judged as such."
     return (
         "No thinking was seen. Either the model does not think, or the server drops it: vLLM and "
         "SGLang need --reasoning-parser, some servers an option of the request."

@@ -11,10 +11,11 @@ from classifiers.errors import ArtefactError
 from classifiers.port import Check, Thresholds
 from classifiers.runtime import OnnxClassifier
 from monitor.errors import PolicyError
-from monitor.policy import Policy, parse
+from monitor.rulebook import Rulebook
 from monitor.signing import KeyFileError, SigningKey
 from monitor.store import Store, StoreError
 from monitor.vault import Vault
+from stream.reload import PolicySource
 
 #: What `subtext` exits with when it cannot start or was told something impossible.
 EXIT_ERROR = 64
@@ -25,6 +26,15 @@ PolicyFile = Annotated[
         "--policy",
         envvar="SUBTEXT_POLICY",
         help="Policy file (TOML). Without it: HOLD, fail-closed, calibrated thresholds.",
+    ),
+]
+FollowedPolicyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy",
+        envvar="SUBTEXT_POLICY",
+        help="Policy file (TOML), followed while running: edits hold for responses that begin "
+        "then. Without it: HOLD, fail-closed, calibrated thresholds.",
     ),
 ]
 ModelDir = Annotated[
@@ -75,14 +85,17 @@ def calibrated(folder: Path | None) -> dict[Check, Thresholds]:
         raise fail(f"The model was refused: {error}") from error
 
 
-def read_policy(file: Path | None, defaults: dict[Check, Thresholds]) -> Policy:
+def read_policy(file: Path | None, defaults: dict[Check, Thresholds]) -> Rulebook:
     """Read the policy, or stop with the reason why it cannot be obeyed."""
+    return obey(PolicySource(file=file, defaults=defaults))
+
+
+def obey(source: PolicySource) -> Rulebook:
+    """Read the policy from where it stands, or stop with the reason why it cannot be obeyed."""
     try:
-        return parse(file.read_text(encoding="utf-8") if file else "", defaults)
-    except (OSError, UnicodeDecodeError) as error:
-        raise fail(f"The policy file cannot be read: {error}") from error
+        return source.read()
     except PolicyError as error:
-        raise fail(f"{file}: {error}") from error
+        raise fail(str(error)) from error
 
 
 def open_store(url: str, *, must_exist: bool = False) -> Store:

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dashboard.inert import visible
+from monitor.gaps import MEANING
 from monitor.policy import Policy, reach
 from monitor.types import Assessment, Check, Decision, Status, StepScores, Trace, Verdict
 
@@ -23,6 +24,10 @@ def print_verdict(console: Console, trace: Trace, verdict: Verdict, policy: Poli
     console.print(head)
     if verdict.unscored:
         console.print(Text(f"Could not be judged: {visible(verdict.unscored)}.", style="bold red"))
+    if policy.rule:
+        console.print(Text(f"By rule {visible(policy.rule)} of the policy.", style="dim"))
+    for gap in verdict.gaps:
+        console.print(Text(f"Not seen ({gap.value}): {MEANING[gap]}", style="bold yellow"))
     console.print(_scores(verdict, policy))
     for line in _steps(trace, verdict, policy):
         console.print(line)

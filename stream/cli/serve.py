@@ -2,8 +2,9 @@
 
 import asyncio
 import ipaddress
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,17 +13,31 @@ from stream.cli.options import (
     DEFAULT_DATABASE,
     DEFAULT_KEY_FILE,
     Database,
+    FollowedPolicyFile,
     KeyFile,
     ModelDir,
-    PolicyFile,
     fail,
     is_web_address,
+    obey,
     open_classifier,
     open_key,
     open_store,
     open_vault,
-    read_policy,
 )
+from stream.cli.tls import (
+    TlsCert,
+    TlsClientCa,
+    TlsKey,
+    UpstreamCa,
+    UpstreamCert,
+    UpstreamKey,
+    sidecar_tls,
+    upstream_tls,
+)
+from stream.reload import PolicySource
+
+if TYPE_CHECKING:
+    from stream.otel import Exporting
 
 
 def serve(
@@ -53,9 +68,26 @@ def serve(
         ),
     ] = False,
     mode: Annotated[
-        Mode | None, typer.Option(help="Overrides the policy: observe, hold or buffer.")
+        Mode | None,
+        typer.Option(help="Overrides the policy, rules included: observe, hold or buffer."),
     ] = None,
-    policy: PolicyFile = None,
+    policy: FollowedPolicyFile = None,
+    tenant: Annotated[str, typer.Option(help="Tenant whose requests these are.")] = "",
+    tenant_header: Annotated[
+        str,
+        typer.Option(
+            envvar="SUBTEXT_TENANT_HEADER",
+            help="Header that names the tenant: x-tenant. It is believed, so your gateway must set "
+            "it and drop what clients send under that name.",
+        ),
+    ] = "",
+    conversation_header: Annotated[
+        str,
+        typer.Option(
+            envvar="SUBTEXT_CONVERSATION_HEADER",
+            help="Header that names the conversation, before what the request itself says.",
+        ),
+    ] = "",
     model: ModelDir = None,
     database: Database = DEFAULT_DATABASE,
     key_file: KeyFile = DEFAULT_KEY_FILE,
@@ -69,6 +101,33 @@ def serve(
     upstream_timeout: Annotated[
         float, typer.Option(help="Seconds without a byte before the upstream counts as broken off.")
     ] = 300.0,
+    otel: Annotated[
+        bool,
+        typer.Option(
+            "--otel",
+            envvar="SUBTEXT_OTEL",
+            help="Send a span per judged response over OTLP, as OTEL_EXPORTER_OTLP_ENDPOINT and"
+            " the other OTEL_* variables say. Needs `pip install 'subtext[otel]'`.",
+        ),
+    ] = False,
+    client_timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            help="Seconds for a client to send a request's head, then its body, and to take each "
+            "piece of its response; slower ones lose their connection.",
+        ),
+    ] = 60.0,
+    max_responses: Annotated[
+        int,
+        typer.Option(min=1, help="Responses under judgement at once; more are refused with 503."),
+    ] = 256,
+    max_held_mib: Annotated[
+        int,
+        typer.Option(
+            min=1, help="MiB of requests and responses held at once; more are refused with 503."
+        ),
+    ] = 1024,
     starts_in_thinking: Annotated[
         bool,
         typer.Option(
@@ -76,6 +135,12 @@ def serve(
             help="The chat template opens <think> itself: text is thinking until </think>.",
         ),
     ] = False,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    upstream_ca: UpstreamCa = None,
+    upstream_cert: UpstreamCert = None,
+    upstream_key: UpstreamKey = None,
 ) -> None:
     """Judge what a model thinks and says, between its server and its users.
 
@@ -85,6 +150,10 @@ def serve(
         raise fail("Say either --upstream http://host:8000 or --demo.")
     if upstream is not None and not is_web_address(upstream):
         raise fail(f"--upstream must be an http:// or https:// address, not {upstream!r}.")
+    if demo and tls_cert is not None:
+        raise fail("The demo asks itself over plain HTTP: --tls-cert goes with --upstream.")
+    for name in (tenant_header, conversation_header):
+        _check_header(name)
     if not (unauthenticated_dashboard or _loopback(dashboard_host)):
         raise fail(
             f"The dashboard shows every trace and asks nobody to log in: {dashboard_host} is "
@@ -95,30 +164,62 @@ def serve(
     from stream.proxy import Settings  # noqa: PLC0415
     from stream.server import Addresses, Server  # noqa: PLC0415
 
+    tls = sidecar_tls(tls_cert, tls_key, tls_client_ca)
+    towards = upstream_tls(upstream, upstream_ca, upstream_cert, upstream_key)
+    exporting = _open_telemetry() if otel else None
     key, vault = open_key(key_file), open_vault(checkpoints)
     classifier, store = open_classifier(model), open_store(database)
-    rules = read_policy(policy, dict(classifier.thresholds))
-    if mode is not None:
-        rules = rules.in_mode(mode)
+    source = PolicySource(file=policy, defaults=dict(classifier.thresholds), mode=mode)
     server = Server(
         classifier=classifier,
         store=store,
-        policy=rules,
+        source=source,
+        policy=obey(source),
         notary=Notary(store, key, vault),
         settings=Settings(
             upstream=upstream or "",
             upstream_timeout=upstream_timeout,
+            upstream_tls=towards,
+            tenant=tenant,
+            tenant_header=tenant_header,
+            conversation_header=conversation_header,
+            client_timeout=client_timeout,
+            max_responses=max_responses,
+            max_held_bytes=max_held_mib * 1024 * 1024,
             starts_in_thinking=starts_in_thinking,
         ),
+        tls=tls,
         addresses=Addresses(
             host=host, port=port, dashboard_host=dashboard_host, dashboard_port=dashboard_port
         ),
         demo=demo,
+        tracer=exporting.tracer if exporting else None,
     )
     try:
         asyncio.run(server.run())
     except OSError as error:
         raise fail(f"Could not start: {error.strerror or error}.") from error
+    finally:
+        if exporting:
+            exporting.close()
+
+
+def _open_telemetry() -> "Exporting":
+    """Prepare OpenTelemetry, or stop with the reason why it cannot be used."""
+    try:
+        from stream.otel import Exporting  # noqa: PLC0415 -- only when it is wanted
+
+        return Exporting.from_environment()
+    except ImportError as error:
+        raise fail("--otel needs OpenTelemetry: pip install 'subtext[otel]'.") from error
+    except ValueError as error:
+        raise fail(f"--otel: {error}") from error
+
+
+def _check_header(name: str) -> None:
+    """Refuse what can be no name of a header (RFC 9110 section 5.1)."""
+    if name and not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII):
+        raise fail(f"{name!r} cannot be the name of a header.")
 
 
 def _loopback(host: str) -> bool:

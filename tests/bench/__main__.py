@@ -6,9 +6,15 @@ import subprocess
 from pathlib import Path
 
 from classifiers.sessions import available_cpus
-from tests.bench import engine, sidecar
+from tests.bench import engine, overload, proxies, rescore, sidecar
 
-PARTS = {"engine": engine.main, "sidecar": sidecar.main}
+PARTS = {
+    "engine": engine.main,
+    "sidecar": sidecar.main,
+    "overload": overload.main,
+    "proxies": proxies.main,
+    "rescore": rescore.main,
+}
 
 
 def main() -> None:

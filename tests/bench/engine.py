@@ -12,6 +12,7 @@ from classifiers.runtime import OnnxClassifier
 from classifiers.tokenise import Window
 from monitor.engine import STORED_AT_ONCE, Engine
 from monitor.policy import Policy
+from monitor.rulebook import Rulebook
 from monitor.types import Trace
 from tests.bench.traces import authored
 from tests.support import Recorded
@@ -26,7 +27,7 @@ def main(*, quick: bool) -> None:
 
 async def _measure(traces: Sequence[Trace], rounds: int) -> None:
     classifier = OnnxClassifier.load()
-    seen = {"steps": _spy(classifier._steps), "pairs": _spy(classifier._pairs)}
+    seen = {"steps": spy(classifier._steps), "pairs": spy(classifier._pairs)}
     await _judge_all(classifier, traces)  # warms up, and shows which windows there are
     steps, pairs = (list(seen[name]) for name in ("steps", "pairs"))
     tokens = sum(len(w.ids) for w in steps + pairs)
@@ -37,8 +38,8 @@ async def _measure(traces: Sequence[Trace], rounds: int) -> None:
         engine_seconds.append(time.perf_counter() - began)
         for budget in BUDGETS:
             began = time.perf_counter()
-            _run_packed(classifier._steps.runner, steps, budget)
-            _run_packed(classifier._pairs.runner, pairs, budget)
+            run_packed(classifier._steps.runner, steps, budget)
+            run_packed(classifier._pairs.runner, pairs, budget)
             raw_seconds.append(time.perf_counter() - began)
     await classifier.aclose()
     engine, raw = min(engine_seconds), min(raw_seconds)
@@ -52,7 +53,7 @@ async def _measure(traces: Sequence[Trace], rounds: int) -> None:
     print(f"\n{len(traces)} traces, {tokens:,} tokens, best of {rounds} rounds each.\n")
 
 
-def _spy(batcher) -> list[Window]:
+def spy(batcher) -> list[Window]:
     """Collect the windows that pass through a batcher, the first time."""
     seen: list[Window] = []
     run = batcher.runner
@@ -68,14 +69,14 @@ def _spy(batcher) -> list[Window]:
 async def _judge_all(classifier: OnnxClassifier, traces: Sequence[Trace]) -> None:
     engine = Engine(
         classifier=classifier,
-        policy=Policy(thresholds=classifier.thresholds),
+        policy=Rulebook(top=Policy(thresholds=classifier.thresholds)),
         record=Recorded(),
     )
     for verdict in await asyncio.gather(*(engine.judge(trace) for trace in traces)):
         assert verdict.unscored is None, verdict.unscored
 
 
-def _run_packed(runner: Callable, windows: Sequence[Window], budget: int) -> None:
+def run_packed(runner: Callable, windows: Sequence[Window], budget: int) -> None:
     batch: list[Window] = []
     for window in sorted(windows, key=lambda w: len(w.ids)):
         if batch and (len(batch) + 1) * len(window.ids) > budget:

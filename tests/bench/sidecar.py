@@ -6,17 +6,17 @@ time into each event (CLOCK_MONOTONIC, the same for all processes); the client s
 
 import asyncio
 import json
-import multiprocessing
 import re
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 import aiohttp
 import numpy as np
 from aiohttp import web
 
 from monitor.types import Mode
+from tests.bench.processes import Known, Process, bare_proxy
 from tests.bench.traces import authored
 
 PACE = 60.0
@@ -31,7 +31,7 @@ def main(*, quick: bool) -> None:
 
 
 async def _measure(repeats: int) -> None:
-    with _Process(_upstream) as upstream, _Process(_bare, upstream) as bare:
+    with Process(_upstream) as upstream, Process(bare_proxy, upstream) as bare:
         print("| time added per event, one stream at 60 events/s | p50 | p99 |")
         print("|---|---|---|")
         for name, mode in (("bare proxy", None), ("sidecar, observe", Mode.OBSERVE)):
@@ -49,7 +49,7 @@ async def _measure(repeats: int) -> None:
 
 
 def _front(mode: Mode | None, upstream: str, bare: str):
-    return _Process(_sidecar, upstream, mode) if mode else _Known(bare)
+    return Process(_sidecar, upstream, mode) if mode else Known(bare)
 
 
 async def _delays(url: str, repeats: int) -> list[float]:
@@ -127,80 +127,18 @@ def _event(delta: dict) -> bytes:
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
-async def _bare(upstream: str) -> web.Application:
-    client = aiohttp.ClientSession(auto_decompress=False)
-
-    async def forward(request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        async with client.post(upstream + request.path, data=body) as reply:
-            response = web.StreamResponse(headers={"content-type": "text/event-stream"})
-            await response.prepare(request)
-            with suppress(ConnectionResetError):
-                async for data in reply.content.iter_any():
-                    await response.write(data)
-            return response
-
-    app = web.Application()
-    app.router.add_post("/{path:.*}", forward)
-    return app
-
-
 async def _sidecar(upstream: str, mode: Mode) -> web.Application:
     from classifiers.runtime import OnnxClassifier
     from monitor.engine import Engine
     from monitor.policy import Policy
     from monitor.recording import recorder
+    from monitor.rulebook import Rulebook
     from monitor.store import Store
     from stream.proxy import Settings, create_app
 
     classifier = OnnxClassifier.load()
     await classifier.encode(["warm up"])
     limits = {check: type(t)(flag=1.0, block=1.0) for check, t in classifier.thresholds.items()}
-    policy = Policy(thresholds=limits, mode=mode)  # measured is time, not blocking
+    policy = Rulebook(top=Policy(thresholds=limits, mode=mode))  # measured is time, not blocking
     engine = Engine(classifier=classifier, policy=policy, record=recorder(Store.open("sqlite://")))
     return create_app(engine, Settings(upstream=upstream))
-
-
-class _Known:
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def __enter__(self) -> str:
-        return self._url
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class _Process:
-    """An application in a process of its own; gives its address."""
-
-    def __init__(self, make, *args) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._here, there = context.Pipe()
-        self._process = context.Process(target=_serve, args=(make, args, there), daemon=True)
-
-    def __enter__(self) -> str:
-        self._process.start()
-        return self._here.recv()
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.join()
-
-
-def _serve(make, args, pipe) -> None:
-    async def run() -> None:
-        async with _listening(await make(*args)) as url:
-            pipe.send(url)
-            await asyncio.sleep(3600)
-
-    asyncio.run(run())
-
-
-@asynccontextmanager
-async def _listening(app: web.Application) -> AsyncIterator[str]:
-    from stream.server import listening
-
-    async with listening(app, "127.0.0.1", 0) as url:
-        yield url

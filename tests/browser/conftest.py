@@ -14,10 +14,11 @@ import uvicorn
 from playwright.sync_api import sync_playwright
 
 from dashboard.app import create_app
+from monitor.health import Health
 from monitor.recording import recorder
 from monitor.store import Store
 from monitor.types import Verdict
-from tests.support import THRESHOLDS, engine
+from tests.support import engine, rulebook
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -67,9 +68,8 @@ def site():
     app = create_app(
         store=store,
         judge=engine(record=recorder(store)).judge,
-        policy_version="p1",
-        ready=lambda: {"store": True},
-        thresholds=THRESHOLDS,
+        policy=rulebook,
+        health=Health({}),
         try_line="curl -s http://localhost:1/v1/chat/completions",
     )
     with socket.socket() as listener:

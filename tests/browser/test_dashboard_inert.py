@@ -41,6 +41,7 @@ EXPECTED = {*_LAYOUT.split(), *_CONTENT.split(), *_TABLES.split()}
 def attack(*payloads):
     one, two, three, four = (payloads * 4)[:4]
     labels = {"trace_id": two, "model": three, "tenant": four, "conversation_id": one}
+    labels |= {"route": two, "requested_model": three}
     parts = [
         {"channel": "thinking", "text": f"{one} PLOT {one}"},
         {"channel": "answer", "text": two},

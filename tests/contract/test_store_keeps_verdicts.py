@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import sqlalchemy
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from classifiers.port import Check
 from monitor.audit import GENESIS, Kind, verify
 from monitor.store import Query, Store
-from monitor.types import Decision
+from monitor.store.content import columns, pack, unpack
+from monitor.types import Decision, Disclosure, EarlyStop, Gap, Usage
 from monitor.wire import verdict_json
 
 
@@ -88,6 +90,34 @@ def test_a_batch_is_recorded_whole_or_not_at_all(store, sample):
     with pytest.raises(ValueError, match="not JSON compliant"):
         store.record_verdicts([sample(1), bad])
     assert store.newest_seq() == -1
+
+
+def test_verdicts_of_a_run_stand_beside_the_live_ones(store, sample):
+    store.record_verdict(*sample(1))
+    again = [sample(1, verdict_id="again", decision=Decision.BLOCK)]
+    first = store.record_verdicts(again, run="r")
+    assert store.record_verdicts(again, run="r") == first
+    assert [r.verdict_id for r in store.verdicts(Query()).rows] == ["verdict-1"]
+    (row,) = store.verdicts(Query(run="r")).rows
+    assert (row.verdict_id, row.run, row.decision) == ("again", "r", Decision.BLOCK)
+    assert store.verdicts(Query(run="other")).rows == ()
+    assert store.summary().total == 1
+    assert first[0].body["run"] == "r"
+    assert store.verdict("verdict-1").row.run is None
+    assert store.audit().ok
+
+
+def test_live_verdicts_are_read_in_order_with_their_text(store, sample):
+    for number in range(120):
+        store.record_verdict(*sample(number))
+        if number % 10 == 0:
+            run = [sample(number, verdict_id=f"run-{number}")]
+            store.record_verdicts(run, run="r")
+    found = list(store.live(until=store.newest_seq()))
+    assert [s.row.verdict_id for s in found] == [f"verdict-{n}" for n in range(120)]
+    assert found[7].trace == sample(7)[1]
+    assert found[7].document == verdict_json(sample(7)[0])
+    assert len(list(store.live(until=found[9].row.seq))) == 10
 
 
 def test_a_policy_is_recorded_when_it_changes(store, sample):
@@ -302,3 +332,37 @@ def test_pages_together_are_the_list(sample, size, limit, data):
         assert len(page.rows) == limit
     assert found == [n for n in reversed(range(size)) if wanted in (None, decisions[n])]
     store.close()
+
+
+def test_what_could_not_be_seen_is_kept_and_found(store, sample):
+    verdict, trace = sample(1)
+    told = Disclosure(usage=Usage(reasoning_tokens=9), redacted=True)
+    stop = EarlyStop(tokens_generated_at_least=4, tokens_saved_at_most=None)
+    gaps = (Gap.SEALED_THINKING, Gap.UNKNOWN_SHAPE)
+    verdict = replace(verdict, gaps=gaps, usage=told.usage, early_stop=stop)
+    store.record_verdicts([(verdict, replace(trace, disclosure=told)), sample(2)])
+    stored = store.verdict("verdict-1")
+    assert stored.document == verdict_json(verdict)
+    assert stored.trace.disclosure == told
+    assert stored.row.coverage_gaps == "sealed_thinking unknown_shape"
+    assert store.summary().gaps == 1
+    for wanted, found in ((True, ["verdict-1"]), (False, ["verdict-2"])):
+        rows = store.verdicts(Query(gaps=wanted)).rows
+        assert [row.verdict_id for row in rows] == found
+    assert store.audit().ok
+
+
+def test_records_from_before_gaps_were_noticed_are_read(sample):
+    packed = pack(*sample(1))
+    old = {k: v for k, v in packed.body.items() if k != "disclosure"}
+    old["verdict"] = {k: v for k, v in old["verdict"].items() if k != "coverage_gaps"}
+    assert columns(old) == columns(packed.body)
+    assert unpack(old, packed.data) == unpack(packed.body, packed.data)
+
+
+def test_trying_to_write_leaves_no_trace_in_the_log(store, sample):
+    store.record_verdict(*sample(1))
+    for _ in range(2):
+        store.beat()
+    assert store.newest_seq() == 0
+    assert store.audit().ok

@@ -26,6 +26,7 @@ COLUMNS = {
     "unscored": "forged",
     "failed_open": True,
     "disguised": 3,
+    "run": "forged",
 }
 #: SQLite's columns take values of any type.
 only_sqlite = pytest.mark.parametrize("shared_url", ["file"], indirect=True)

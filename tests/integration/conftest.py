@@ -1,7 +1,7 @@
 """A sidecar between a scripted upstream and a real client, all on loopback."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -74,6 +74,8 @@ class Setup:
     record: Recorded
     engine: Engine
     client: aiohttp.ClientSession
+    #: Shuts the sidecar down.
+    stop: Callable[[], Awaitable[object]]
 
     async def post(self, body: dict, path: str = "/v1/chat/completions", **headers: str):
         async with self.client.post(self.url + path, json=body, headers=headers) as reply:
@@ -81,15 +83,27 @@ class Setup:
 
     async def verdict(self):
         """The first recorded verdict, once it is there."""
-        for _ in range(500):
-            if self.record.verdicts:
-                return self.record.verdicts[0][0]
+        await self.until(lambda: self.record.verdicts)
+        return self.record.verdicts[0][0]
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait for `condition`."""
+        for _ in range(1500):
+            if condition():
+                return
             await asyncio.sleep(0.01)
-        raise AssertionError("no verdict was recorded")
+        raise AssertionError("what was waited for did not come")
 
 
-async def start(
-    stack: AsyncExitStack, *, classifier=None, rules=None, record=None, url=None, **settings
+async def start(  # noqa: PLR0913 -- keyword-only: what a sidecar is made of
+    stack: AsyncExitStack,
+    *,
+    classifier=None,
+    rules=None,
+    record=None,
+    url=None,
+    tracer=None,
+    **settings,
 ) -> Setup:
     """Start a sidecar with a given engine and settings, in front of a scripted upstream."""
     upstream, record = Upstream(), record or Recorded()
@@ -97,10 +111,18 @@ async def start(
     behind.router.add_route("*", "/{path:.*}", upstream.handle)
     address = url or await stack.enter_async_context(listening(behind, "127.0.0.1", 0))
     shared = engine(classifier=classifier, rules=rules, record=record)
-    app = proxy.create_app(shared, proxy.Settings(upstream=address, **settings))
-    front = await stack.enter_async_context(listening(app, "127.0.0.1", 0))
+    app = proxy.create_app(shared, proxy.Settings(upstream=address, **settings), tracer=tracer)
+    sidecar = await stack.enter_async_context(AsyncExitStack())
+    front = await sidecar.enter_async_context(listening(app, "127.0.0.1", 0))
     client = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
-    return Setup(url=front, upstream=upstream, record=record, engine=shared, client=client)
+    return Setup(
+        url=front,
+        upstream=upstream,
+        record=record,
+        engine=shared,
+        client=client,
+        stop=sidecar.aclose,
+    )
 
 
 @pytest.fixture

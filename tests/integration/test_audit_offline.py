@@ -22,7 +22,7 @@ from monitor.vault import Vault
 from stream import proxy
 from stream.cli import app
 from stream.server import Addresses, Server
-from tests.support import fake, policy
+from tests.support import fake, rulebook
 
 KEY = SigningKey(private=Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 ATTACKER = SigningKey(private=Ed25519PrivateKey.from_private_bytes(bytes(32)))
@@ -228,7 +228,7 @@ async def test_a_server_leaves_a_checkpoint_of_everything_when_it_ends(tmp_path)
     server = Server(
         classifier=fake(),
         store=store,
-        policy=policy(),
+        policy=rulebook(),
         settings=proxy.Settings(upstream=""),
         addresses=Addresses(host="127.0.0.1", port=0, dashboard_host="127.0.0.1", dashboard_port=0),
         notary=Notary(store, KEY, vault),

@@ -165,7 +165,7 @@ async def test_a_fault_ends_as_the_policy_says(sidecar, name, unscored, streamin
 
 
 def refused(setup, body, *, streaming):
-    assert setup.engine.policy.refusal.encode() in body
+    assert setup.engine.policy.top.refusal.encode() in body
     assert b"content_filter" in body
     assert streaming or b"ordinary" not in body
 

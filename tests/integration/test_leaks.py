@@ -31,7 +31,7 @@ async def blocked(setup, dialect, text="canary"):
     assert text.encode() not in body
     assert b"BOMB" not in body
     assert text not in str(headers)
-    assert setup.engine.policy.refusal.encode() in body
+    assert setup.engine.policy.top.refusal.encode() in body
     assert max(v.decision for v, _ in setup.record.verdicts) is Decision.BLOCK
     return body
 

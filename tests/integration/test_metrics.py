@@ -10,10 +10,11 @@ import httpx2 as httpx
 
 from classifiers.batcher import Counters
 from dashboard.app import create_app
+from monitor.health import Health
 from monitor.metrics import Metrics
 from monitor.types import Decision, Mode
 from stream.replay import events, reply
-from tests.support import fake, policy
+from tests.support import fake, policy, rulebook
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 PLOT = {"thinking": "A PLOT with a canary in it. ", "answer": "Fine."}
@@ -103,7 +104,7 @@ async def test_refusals_for_overload_and_unreachable_upstreams_are_counted(sidec
 
 async def test_the_dashboard_serves_them():
     given = watching().exposition
-    app = create_app(store=None, judge=None, policy_version="p", ready=dict, metrics=given)
+    app = create_app(store=None, judge=None, policy=rulebook, health=Health({}), metrics=given)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         got = await http.get("/metrics")

@@ -9,6 +9,7 @@ from classifiers.port import Check
 from classifiers.runtime import OnnxClassifier
 from monitor.engine import Engine
 from monitor.policy import Policy
+from monitor.rulebook import Rulebook
 from monitor.types import Channel, Delta, Part, Trace, coalesce
 from stream.replay import recorded
 from tests.support import Recorded
@@ -22,7 +23,7 @@ async def engine():
     classifier = OnnxClassifier.load()
     yield Engine(
         classifier=classifier,
-        policy=Policy(thresholds=classifier.thresholds),
+        policy=Rulebook(top=Policy(thresholds=classifier.thresholds)),
         record=Recorded(),
     )
     await classifier.aclose()

@@ -8,13 +8,13 @@ import pytest
 from dashboard.app import create_app
 from dashboard.score import MAX_BODY, MAX_TRACES
 from monitor.errors import RecordingError
+from monitor.health import Health
 from monitor.recording import recorder
 from monitor.store import Store
 from monitor.wire import verdict_json
-from tests.support import THRESHOLDS, engine, fake, policy
+from tests.support import engine, fake, policy, rulebook
 
 PAD = "Some ordinary words that make up a sentence of usual length. " * 5
-READY = {"classifier": True, "store": True}
 
 
 @pytest.fixture
@@ -29,9 +29,12 @@ def judge(store):
     return engine(record=recorder(store)).judge
 
 
-def client(store, judge, ready=READY):
+def client(store, judge, health=None):
     app = create_app(
-        store=store, judge=judge, policy_version="p1", ready=lambda: ready, thresholds=THRESHOLDS
+        store=store,
+        judge=judge,
+        policy=rulebook,
+        health=health or Health({}),
     )
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost")
 
@@ -187,16 +190,6 @@ async def test_an_unknown_verdict_is_not_found(store, judge):
         page = await http.get("/verdicts/none")
         assert page.status_code == 404
         assert "No verdict" in page.text
-
-
-async def test_health_and_readiness(store, judge):
-    async with client(store, judge, {"classifier": False, "store": True}) as http:
-        assert (await http.get("/healthz")).json() == {"status": "ok"}
-        answer = await http.get("/readyz")
-    assert answer.status_code == 503
-    assert answer.json() == {"ready": False, "checks": {"classifier": False, "store": True}}
-    async with client(store, judge) as http:
-        assert (await http.get("/readyz")).status_code == 200
 
 
 async def test_the_live_page_answers_not_modified_until_something_is_new(store, judge):

@@ -340,7 +340,7 @@ async def test_the_real_openai_client_understands_every_outcome(sidecar, record,
             choice = (await asked).choices[0]
             text, finish = choice.message.content, choice.finish_reason
     assert finish == ("content_filter" if blocked else "stop")
-    assert text == (setup.engine.policy.refusal if blocked else CLEAN["answer"])
+    assert text == (setup.engine.policy.top.refusal if blocked else CLEAN["answer"])
 
 
 BAD_LINE = b"data: {oops\n\n"

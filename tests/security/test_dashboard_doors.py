@@ -7,8 +7,9 @@ import pytest
 
 from dashboard.app import create_app
 from dashboard.guard import Guard, host_name
+from monitor.health import Health
 from monitor.store import Store
-from tests.support import Recorded, engine
+from tests.support import Recorded, engine, rulebook
 
 CANARY = "CANARY-7b1d-text-under-review"
 JSON = {"content-type": "application/json"}
@@ -30,8 +31,8 @@ def build(store, judge=None, **options):
     return create_app(
         store=store,
         judge=judge or engine().judge,
-        policy_version="p",
-        ready=lambda: {"classifier": True},
+        policy=rulebook,
+        health=Health({}),
         **options,
     )
 

@@ -32,7 +32,7 @@ class Shelf:
         return None
 
     def summary(self):
-        return Summary(decisions=dict.fromkeys(Decision, 0), unscored=0)
+        return Summary(decisions=dict.fromkeys(Decision, 0), unscored=0, gaps=0)
 
     def models(self):
         return ()
@@ -42,7 +42,8 @@ def row(seq, decision):
     return VerdictRow(
         seq=seq, verdict_id=f"v{seq}", trace_id="t", created_at="2026-01-01T00:00:00.000Z",
         decision=decision, mode="hold", model="", tenant="", conversation_id="", deception=0.0,
-        dangerous_reasoning=0.0, mismatch=0.0, unscored=None, failed_open=False, disguised=0, excerpt="",
+        dangerous_reasoning=0.0, mismatch=0.0, unscored=None, failed_open=False, disguised=0, coverage_gaps="",
+        run=None, excerpt="",
     )  # fmt: skip
 
 

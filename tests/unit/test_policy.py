@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from classifiers.port import Check, Thresholds
 from monitor.errors import PolicyError
-from monitor.policy import decide, parse, reach, to_toml
+from monitor.policy import decide, reach
+from monitor.policy_file import parse
+from monitor.rulebook import to_toml
 from monitor.types import Assessment, Decision, Mode, Status
-from tests.support import THRESHOLDS, policy
+from tests.support import THRESHOLDS, policy, rulebook
 
 scored = st.builds(
     Assessment,
@@ -74,7 +76,7 @@ def test_text_that_is_absent_is_not_a_failure():
 
 
 def test_an_empty_file_means_hold_fail_closed_and_calibrated_thresholds():
-    rules = parse("", THRESHOLDS)
+    rules = parse("", THRESHOLDS).top
     assert rules == policy()
     assert rules.mode is Mode.HOLD
     assert rules.unscored is Decision.BLOCK
@@ -101,9 +103,10 @@ def test_what_is_shown_reads_back_as_the_same_policy(limits, mode, unscored_, ab
     rules = type(rules)(
         thresholds=limits, mode=mode, unscored=unscored_, absent=absent, refusal=refusal
     )
-    again = parse(to_toml(rules), THRESHOLDS)
-    assert again == rules
-    assert again.version == rules.version
+    book = rulebook(rules)
+    again = parse(to_toml(book), THRESHOLDS)
+    assert again == book
+    assert again.version == book.version
 
 
 @pytest.mark.parametrize(

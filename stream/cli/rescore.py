@@ -1,0 +1,223 @@
+"""`subtext rescore`: judge logs in bulk."""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+from rich.console import Console
+
+from classifiers.port import Classifier
+from dashboard.inert import visible
+from monitor.dialects.logs import MapError
+from monitor.engine import Engine
+from monitor.store import StoreError
+from stream.cli.options import (
+    ModelDir,
+    PolicyFile,
+    calibrated,
+    fail,
+    open_classifier,
+    open_store,
+    read_policy,
+)
+from stream.rescore.errors import RescoreError
+
+if TYPE_CHECKING:
+    from stream.rescore.run import Job
+
+Result = TypeVar("Result")
+
+
+def rescore(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...", help="Files, folders, or the address of an audit store."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; the same folder again goes on.")
+    ] = None,
+    peek: Annotated[
+        bool, typer.Option("--peek", help="Show how the first records are understood, and stop.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Count what would be judged and how long it takes; stop."),
+    ] = False,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="FIELD=PATH",
+            help="Where a field stands in a record: thinking=steps[0].thought. Can be repeated.",
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Only traces that fit: model=gpt-*, tenant!=acme, thinking~grader. Repeatable.",
+        ),
+    ] = None,
+    sample: Annotated[
+        str, typer.Option(help="Share to judge, the same of every model and source: 1%, 0.01.")
+    ] = "100%",
+    seed: Annotated[int, typer.Option(help="Another seed, another sample.")] = 0,
+    policy: PolicyFile = None,
+    model: ModelDir = None,
+    record: Annotated[
+        str | None,
+        typer.Option(help="Audit store that also records the verdicts, under the run's name."),
+    ] = None,
+    run: Annotated[str, typer.Option(help="Name of the run. Default: a fresh one.")] = "",
+    compare: Annotated[
+        str,
+        typer.Option(
+            metavar="RUN|stored",
+            help="Then report what changed: against the folder of another run, or, for an audit "
+            "store as input, against what was decided live.",
+        ),
+    ] = "",
+    part_rows: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Traces per Parquet file.")
+    ] = 1000,
+) -> None:
+    """Judge last month's logs with today's classifiers and policy.
+
+    Reads JSON lines (also .gz and .zst), JSON documents and Parquet files: our own traces, saved
+    OpenAI and Anthropic replies, request logs of LiteLLM and batch results of vLLM, Langfuse and
+    OpenTelemetry exports, chats with <think>. Look first how your records are understood:
+
+    subtext rescore logs/ --peek
+
+    subtext rescore logs/ --out results
+
+    When only the policy changed, decide anew from the scores of a run, in seconds:
+
+    subtext rescore results --policy new.toml --out changed --compare results
+
+    And from the audit store, against what was decided live:
+
+    subtext rescore sqlite:///subtext.db --out results --compare stored
+
+    Ctrl-C or a crash loses nothing: the same command goes on where it stopped. Records that cannot
+    be read are in results/bad.jsonl, with line and reason; the results are results/*.parquet.
+
+    Exit code: 0 finished, 130 stopped by Ctrl-C, 64 cannot start or go on.
+    """
+    with _told():
+        from stream.rescore import command  # noqa: PLC0415 -- needs an extra, and half a second
+
+        if len(inputs) == 1 and (Path(inputs[0]) / "manifest.json").is_file():
+            if peek or dry_run or fields or where or sample != "100%" or record:
+                raise fail(f"{inputs[0]} holds scores: say only --policy, --out and --compare.")
+            _redecide(Path(inputs[0]), _wanted(out), (policy, model), run)
+        else:
+            job = command.job(
+                inputs,
+                fields=fields or (),
+                where=where or (),
+                sample=sample,
+                seed=seed,
+                part_rows=part_rows,
+                out=out,
+            )
+            if peek or dry_run:
+                _look(job, policy, model, peek=peek)
+                return
+            _judge(job, _engine(policy, model), _wanted(out), (record, run))
+        if compare:
+            _compare(_wanted(out), None if compare == "stored" else Path(compare))
+
+
+def _wanted(out: Path | None) -> Path:
+    if out is None:
+        raise fail("Say where the results go: --out FOLDER. Or look first: --peek.")
+    return out
+
+
+def _look(job: "Job", policy: Path | None, model: Path | None, *, peek: bool) -> None:
+    from stream.cli import rescore_view as view  # noqa: PLC0415
+    from stream.rescore.command import estimate  # noqa: PLC0415
+
+    if peek:
+        view.peek(job)
+        return
+    engine = _engine(policy, model)
+    view.estimate(asyncio.run(_closing(engine.classifier, estimate(job, engine))))
+
+
+def _engine(policy: Path | None, model: Path | None) -> Engine:
+    from stream.rescore.run import forget  # noqa: PLC0415
+
+    classifier = open_classifier(model)
+    rules = read_policy(policy, dict(classifier.thresholds))
+    return Engine(classifier=classifier, policy=rules, record=forget)
+
+
+def _judge(job: "Job", engine: Engine, out: Path, names: tuple[str | None, str]) -> None:
+    from stream.cli import rescore_view as view  # noqa: PLC0415
+    from stream.rescore.command import ledger  # noqa: PLC0415
+    from stream.rescore.run import judge_all  # noqa: PLC0415
+
+    record, run = names
+    store = None if record is None else open_store(record)
+    try:
+        with ledger(job, engine, out, run=run, record=record) as held:
+            with view.progress(job.size, engine.classifier) as progress:
+                work = judge_all(job, engine, held, archive=store, progress=progress)
+                asyncio.run(_closing(engine.classifier, work))
+            view.summary(held)
+    finally:
+        if store is not None:
+            store.close()
+
+
+def _redecide(folder: Path, out: Path, files: tuple[Path | None, Path | None], run: str) -> None:
+    from stream.cli import rescore_view as view  # noqa: PLC0415
+    from stream.rescore.redecide import redecide  # noqa: PLC0415
+
+    policy, model = files
+    rules = read_policy(policy, calibrated(model))
+    with view.counting("Deciding") as tell:
+        held = redecide(folder, rules, out, run=run, tell=tell)
+    view.summary(held)
+
+
+def _compare(folder: Path, baseline: Path | None) -> None:
+    from stream.cli import rescore_compared as view  # noqa: PLC0415
+    from stream.rescore import compare, report  # noqa: PLC0415
+
+    found = compare.compare(folder, baseline)
+    report.write(folder, found, compare.flips(folder, baseline))
+    view.show(Console(highlight=False), found)
+    typer.echo(f"Report: {visible(str(folder / report.HTML))}; all flips: {report.FLIPS}")
+
+
+async def _closing(classifier: Classifier, work: Coroutine[None, None, Result]) -> Result:
+    try:
+        return await work
+    finally:
+        await classifier.aclose()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say what stopped a run, and how it goes on."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in ("pyarrow", "zstandard"):
+            raise
+        raise fail("Re-scoring needs more packages: pip install 'subtext[rescore]'.") from error
+    except (RescoreError, MapError, StoreError) as error:
+        raise fail(visible(str(error))) from error
+    except OSError as error:
+        raise fail(f"{error.strerror}: {visible(str(error.filename))}.") from error
+    except KeyboardInterrupt:
+        typer.secho("Stopped. The same command goes on from here.", err=True)
+        raise typer.Exit(130) from None

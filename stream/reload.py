@@ -1,0 +1,155 @@
+"""Follows the policy file while the monitor runs: an edit takes effect without a restart."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import structlog
+
+from classifiers.port import Check, Thresholds
+from monitor.engine import Engine
+from monitor.errors import PolicyError
+from monitor.logs import complain
+from monitor.policy_file import parse
+from monitor.rulebook import Rulebook, to_toml
+from monitor.store import StoreError
+from monitor.types import Mode
+
+_log = structlog.get_logger(__name__)
+
+#: Seconds between two looks at the file; an edit is taken up when it is one look old.
+INTERVAL = 1.0
+
+#: Which file it is, and what tells that it was written anew; None when there is none.
+State: TypeAlias = tuple[int, ...] | None
+
+
+class PolicyRecords(Protocol):
+    """What the store does with a policy."""
+
+    def record_policy(self, *, policy: str, version: str, created_at: str) -> object:
+        """Make durable that this policy holds from now on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySource:
+    """Where the policy stands, and what the command line says about it."""
+
+    #: None means the policy of an empty file.
+    file: Path | None
+    #: The thresholds of the calibration, for those that the file does not name.
+    defaults: Mapping[Check, Thresholds]
+    #: Holds in place of every mode in the file.
+    mode: Mode | None = None
+
+    def read(self) -> Rulebook:
+        """Read the file; PolicyError when that is not possible or it cannot be obeyed."""
+        try:
+            text = self.file.read_text(encoding="utf-8") if self.file else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise PolicyError(f"The policy file cannot be read: {error}") from error
+        try:
+            book = parse(text, self.defaults)
+        except PolicyError as error:
+            raise PolicyError(f"{self.file}: {error}") from error
+        return book if self.mode is None else book.in_mode(self.mode)
+
+    def state(self) -> State:
+        """Another value whenever the file was written or replaced."""
+        try:
+            found = self.file.stat() if self.file else None
+        except OSError:
+            return None
+        return found and (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+class Follower:
+    """Keeps the policy of an engine what the file says.
+
+    A policy is recorded before it decides anything. One that cannot be obeyed or recorded changes
+    nothing; responses under way keep the one that they began with.
+    """
+
+    def __init__(self, source: PolicySource, engine: Engine, records: PolicyRecords) -> None:
+        self._source = source
+        self._engine = engine
+        self._records = records
+        self._seen: State = None
+        self._taken: State = None
+
+    async def look(self, *, asked: bool = False) -> None:
+        """Take the file up when it changed and is the same as one look ago, so not half written.
+
+        `asked` takes it up as it is.
+        """
+        state = await asyncio.to_thread(self._source.state)
+        settled, self._seen = state == self._seen, state
+        if (asked or (settled and state != self._taken)) and await self._take():
+            self._taken = state
+
+    async def _take(self) -> bool:
+        """Read the file and let it hold; False when that is worth another try."""
+        try:
+            book = await asyncio.to_thread(self._source.read)
+        except PolicyError as error:
+            _log.error("policy_refused", reason=str(error), still=self._engine.policy.version)
+            self._count("refused")
+            return True
+        return book.version == self._engine.policy.version or await self._adopt(book)
+
+    async def _adopt(self, book: Rulebook) -> bool:
+        try:
+            await asyncio.to_thread(
+                self._records.record_policy,
+                policy=to_toml(book),
+                version=book.version,
+                created_at=self._engine.world.now(),
+            )
+        except StoreError as error:
+            _log.error("policy_not_recorded", reason=str(error), still=self._engine.policy.version)
+            self._count("not_recorded")
+            return False
+        _log.info("policy_adopted", version=book.version, before=self._engine.policy.version)
+        self._engine.policy = book
+        self._count("adopted")
+        return True
+
+    def _count(self, outcome: str) -> None:
+        self._engine.metrics.policy_reloads.labels(outcome).inc()
+
+
+@asynccontextmanager
+async def following(
+    source: PolicySource | None, engine: Engine, records: PolicyRecords
+) -> AsyncIterator[None]:
+    """Follow the file in the background, and look at once on SIGHUP; without a file, do neither."""
+    if source is None or source.file is None:
+        yield
+        return
+    asked, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, asked.set)
+    task = asyncio.create_task(_follow(Follower(source, engine, records), asked))
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _follow(follower: Follower, asked: asyncio.Event) -> None:
+    while True:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asked.wait(), INTERVAL)
+        now = asked.is_set()
+        asked.clear()
+        try:
+            await follower.look(asked=now)
+        except Exception as error:  # noqa: BLE001 -- the next edit must be followed all the same
+            complain("policy_not_followed", error=type(error).__name__)

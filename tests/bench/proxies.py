@@ -1,0 +1,235 @@
+"""The sidecar's road beside other proxies: nothing, aiohttp alone, nginx, LiteLLM.
+
+`scripts/proxies` installs nginx and LiteLLM; a proxy that is not there is left out and named. All
+run on this machine with one worker, and share it with the server and the client.
+"""
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import numpy as np
+from aiohttp import web
+
+from classifiers.fake import FakeClassifier
+from classifiers.port import Classifier
+from monitor.types import Mode
+from tests.bench import wire
+from tests.bench.processes import Process, bare_proxy
+
+ROOT = Path(__file__).parents[2]
+LITELLM = ROOT / ".venv-litellm" / "bin" / "litellm"
+NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
+#: Seconds until a proxy must answer after its start; LiteLLM takes its time.
+START = 240.0
+#: It would ask the internet for prices and refuse to start without a key.
+LITELLM_SETTINGS = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+}
+
+#: Gives the address and the process of a running proxy in front of an upstream.
+Proxy = Callable[[str], AbstractContextManager[tuple[str, int]]]
+
+
+def main(*, quick: bool) -> None:
+    """Print the table."""
+    streams, events, seconds = ((1, 8), 30, 1.0) if quick else ((1, 8, 32, 128), 100, 5.0)
+    print(f"Each stream has {events} events at {wire.PACE:g} a second.\n")
+    print("| proxy | streams | first token p50 | p99 | per token p50 | p99 | requests/s | RSS |")
+    print("|---|---|---|---|---|---|---|---|")
+    with Process(wire.serve, events) as upstream:
+        for name, proxy in PROXIES.items():
+            try:
+                with proxy(upstream) as (url, pid):
+                    for count in streams:
+                        print(
+                            f"| {name} | {count} | {_row(url, pid, count, seconds)} |", flush=True
+                        )
+            except FileNotFoundError as error:
+                print(f"| {name}: not here ({error}); run `scripts/proxies` | | | | | | | |")
+    print(
+        "\nPer token: from sending to arrival. `hold` waits for whole steps of text by design. "
+        "Requests/s: whole responses, one connection per stream. RSS: the most, children included.\n"
+    )
+
+
+def _row(url: str, pid: int, count: int, seconds: float) -> str:
+    asyncio.run(wire.requests(url, 0.2))  # warms up
+    seen, answered, most = asyncio.run(_load(url, pid, count, seconds))
+    first, delays = [s.first for s in seen], [d for s in seen for d in s.delays]
+    times = [_ms(first, 50), _ms(first, 99), _ms(delays, 50), _ms(delays, 99)]
+    return " | ".join([*times, f"{answered / seconds:,.0f}", f"{most:.0f} MiB" if pid else ""])
+
+
+async def _load(
+    url: str, pid: int, count: int, seconds: float
+) -> tuple[list[wire.Stream], int, float]:
+    async def started(number: int) -> wire.Stream:
+        await asyncio.sleep(number / count / wire.PACE)  # streams do not march in step
+        return await wire.stream(url)
+
+    seen = await asyncio.gather(*(started(number) for number in range(count)))
+    most = rss(pid)
+    answered = await asyncio.gather(*(wire.requests(url, seconds) for _ in range(count)))
+    return seen, sum(answered), max(most, rss(pid))
+
+
+def _ms(seconds: list[float], percentile: int) -> str:
+    return f"{np.percentile(seconds, percentile) * 1000:.1f} ms"
+
+
+def rss(pid: int) -> float:
+    """MiB that a process and its children occupy; 0 when there is none."""
+    if not pid:
+        return 0.0
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return own / 1024 + sum(rss(int(child)) for child in children)
+
+
+@contextmanager
+def _direct(upstream: str) -> Iterator[tuple[str, int]]:
+    yield upstream, 0
+
+
+def _ours(make: Callable[..., object], *args: object) -> Proxy:
+    @contextmanager
+    def start(upstream: str) -> Iterator[tuple[str, int]]:
+        process = Process(make, upstream, *args)
+        with process as url:
+            yield url, process.pid
+
+    return start
+
+
+def constant() -> Classifier:
+    """A classifier that costs nothing, so that the road alone is measured."""
+    return FakeClassifier(i_know_this_is_fake=True)
+
+
+def _shipped() -> Classifier:
+    from classifiers.runtime import OnnxClassifier
+
+    return OnnxClassifier.load()
+
+
+async def sidecar(
+    upstream: str, mode: Mode, load: Callable[[], Classifier], limit: int = 256
+) -> web.Application:
+    """The sidecar with the classifier that `load` gives; nothing it judges is blocked."""
+    from monitor.engine import Engine
+    from monitor.policy import Policy
+    from monitor.recording import recorder
+    from monitor.store import Store
+    from stream.proxy import Settings, create_app
+
+    classifier = load()
+    await classifier.encode(["warm up"])
+    limits = {check: type(t)(flag=1.0, block=1.0) for check, t in classifier.thresholds.items()}
+    # Measured is time: nothing is blocked, and queues may grow.
+    policy = Policy(thresholds=limits, mode=mode, deadline_seconds=600.0)
+    engine = Engine(classifier=classifier, policy=policy, record=recorder(Store.open("sqlite://")))
+    return create_app(engine, Settings(upstream=upstream, max_responses=limit))
+
+
+_NGINX_CONF = """
+worker_processes 1;
+daemon off;
+pid {folder}/pid;
+error_log {folder}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  upstream behind {{ server {upstream}; keepalive 256; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=1024;
+    location / {{
+      proxy_pass http://behind;
+      proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_buffering off;
+    }}
+  }}
+}}
+"""
+
+
+@contextmanager
+def _nginx(upstream: str) -> Iterator[tuple[str, int]]:
+    if not Path(NGINX).exists():
+        raise FileNotFoundError("nginx")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        port, behind = _free_port(), upstream.removeprefix("http://")
+        config = Path(folder) / "nginx.conf"
+        text = _NGINX_CONF.format(folder=folder, upstream=behind, port=port)
+        config.write_text(text, encoding="utf-8")
+        with _running([NGINX, "-p", folder, "-c", str(config)], port) as started:
+            yield started
+
+
+@contextmanager
+def _litellm(upstream: str) -> Iterator[tuple[str, int]]:
+    if not LITELLM.exists():
+        raise FileNotFoundError("LiteLLM")
+    with tempfile.TemporaryDirectory() as folder:
+        config, port = Path(folder) / "config.yaml", _free_port()
+        config.write_text(
+            "model_list:\n- model_name: m\n  litellm_params:\n    model: openai/m\n"
+            f"    api_base: {upstream}/v1\n    api_key: none\n",
+            encoding="utf-8",
+        )
+        command = [LITELLM, "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+        with _running([*map(str, command), "--num_workers", "1"], port) as started:
+            yield started
+
+
+@contextmanager
+def _running(command: list[str], port: int) -> Iterator[tuple[str, int]]:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, env={**os.environ, **LITELLM_SETTINGS}, **quiet) as process:
+        try:
+            _wait_for(port, process)
+            yield f"http://127.0.0.1:{port}", process.pid
+        finally:
+            process.terminate()
+
+
+def _wait_for(port: int, process: subprocess.Popen) -> None:
+    until = time.monotonic() + START
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            asyncio.run(wire.requests(f"http://127.0.0.1:{port}", 0.01))
+        except (OSError, RuntimeError):
+            time.sleep(0.2)
+        else:
+            return
+    raise RuntimeError(f"{process.args[0]} does not answer")
+
+
+def _free_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
+
+
+PROXIES: dict[str, Proxy] = {
+    "none: straight to the server": _direct,
+    "bare aiohttp": _ours(bare_proxy),
+    "nginx": _nginx,
+    "LiteLLM": _litellm,
+    "sidecar, observe, scores of a constant": _ours(sidecar, Mode.OBSERVE, constant),
+    "sidecar, hold, scores of a constant": _ours(sidecar, Mode.HOLD, constant),
+    "sidecar, observe, shipped models": _ours(sidecar, Mode.OBSERVE, _shipped),
+    "sidecar, hold, shipped models": _ours(sidecar, Mode.HOLD, _shipped),
+}
