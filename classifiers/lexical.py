@@ -42,7 +42,7 @@ def buckets(ids: Sequence[int]) -> npt.NDArray[np.int64]:
 
 def sum_up(table: npt.NDArray[np.float32], ids: Sequence[int]) -> Vector:
     """A step's mass and weights, shape (WIDTH,); `table` has shape (BUCKETS, WIDTH)."""
-    return np.asarray(table[buckets(ids)].sum(axis=0), dtype=np.float32)
+    return np.asarray(table[buckets(ids)].sum(axis=0, dtype=np.float32))
 
 
 def meaning(vector: Vector) -> Vector:

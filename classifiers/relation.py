@@ -6,12 +6,13 @@ compared exactly; what follows from the comparisons is learned (`classifiers.com
 
 import math
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
+from classifiers.overlap import Overlap
 from classifiers.port import Vector
 
 #: Sentences of the thinking that are remembered, from its end: time and memory stay bounded.
@@ -80,44 +81,33 @@ class _Index:
     """The thinking, ready to be compared with."""
 
     def __init__(self, sentences: Sequence[Facts]) -> None:
-        self.sentences = sentences
-        self.size = max(1, len(sentences))
-        self.spread = Counter(word for s in sentences for word in s.words)
-        self.place = {
-            word: (i + 1) / self.size for i, s in enumerate(sentences) for word in s.words
-        }
+        self.words = Overlap([s.words for s in sentences])
+        self.weight = self.words.weigh(self.words.telling)
         self.number_place = {
-            number: (i + 1) / self.size for i, s in enumerate(sentences) for number in s.numbers
+            number: (i + 1) / self.words.size
+            for i, s in enumerate(sentences)
+            for number in s.numbers
         }
-        self.holders: dict[str, list[int]] = {}
-        for i, sentence in enumerate(sentences):
-            for word in sentence.words:
-                self.holders.setdefault(word, []).append(i)
-        self.heaviness = [self.weigh(s.words) for s in sentences]
+        self._sizes = np.sqrt([self.words.weigh(s.words) for s in sentences]) + 1e-9
         end = sentences[-CONCLUSION:]
         self.end_words = frozenset(word for s in end for word in s.words)
+        self.end_weight = self.words.weigh(self.end_words)
         self.end_numbers = [number for s in end for number in s.numbers]
         self.end_names = frozenset(name for s in end for name in s.names)
         self.end_options = [option for s in end for option in s.options]
         self.end_verdicts = [verdict for s in end for verdict in s.verdicts]
 
-    def weigh(self, words: Iterable[str]) -> float:
-        """How telling words are: rare ones in the thinking weigh most."""
-        return sum(math.log1p(self.size / max(1, self.spread[word])) for word in sorted(words))
-
     def nearest(self, words: frozenset[str]) -> tuple[float, float]:
-        """How much the most similar sentence shares with `words`, and where it stands (0 to 1)."""
-        shared: dict[int, float] = {}
-        for word in sorted(words):
-            weight = math.log1p(self.size / max(1, self.spread[word]))
-            for i in self.holders.get(word, ()):
-                shared[i] = shared.get(i, 0.0) + weight
-        if not shared:
+        """How much the most similar sentence shares with `words`, and where it stands (0 to 1).
+
+        The later of two equally similar ones.
+        """
+        shared = self.words.shared(words)
+        if not shared.any():
             return 0.0, 0.5
-        own = math.sqrt(self.weigh(words))
-        alike = {i: s / (own * math.sqrt(self.heaviness[i])) for i, s in shared.items()}
-        best = max(alike, key=lambda i: (round(alike[i], 6), i))
-        return alike[best], (best + 1) / self.size
+        alike = (shared / (self._sizes * math.sqrt(self.words.weigh(words)))).round(6)
+        best = len(alike) - 1 - int(alike[::-1].argmax())
+        return float(alike[best]), (best + 1) / self.words.size
 
 
 class Told(NamedTuple):
@@ -208,18 +198,18 @@ NAMES: Final = (
 
 
 def _words(answer: _Answer, index: _Index) -> list[float]:
-    known = answer.words & index.spread.keys()
-    said, weight = index.weigh(answer.words), index.weigh(known)
-    ending = index.weigh(answer.words & index.end_words)
-    late = sum(index.place[w] * index.weigh((w,)) for w in sorted(known))
+    known = answer.words & index.words.telling.keys()
+    said, weight = index.words.weigh(answer.words), index.words.weigh(known)
+    ending = index.words.weigh(answer.words & index.end_words)
+    late = math.fsum(index.words.place[word] * index.words.telling[word] for word in known)
     shares = [share for share, _ in answer.nearest]
     places = [place for _, place in answer.nearest]
     first = answer.nearest[0] if answer.nearest else (0.0, 0.5)
     return [
         _share(weight, said),
         _share(ending, said),
-        _share(ending, index.weigh(index.end_words)),
-        _share(weight, index.weigh(index.spread)),
+        _share(ending, index.end_weight),
+        _share(weight, index.weight),
         _share(late, weight),
         _share(sum(shares), len(shares)),
         min(shares, default=0.0),
@@ -231,7 +221,7 @@ def _words(answer: _Answer, index: _Index) -> list[float]:
 def _numbers(answer: _Answer, index: _Index) -> list[float]:
     said, ending = answer.numbers, index.end_numbers
     unknown = sum(number not in index.number_place for number in said)
-    places = [index.number_place[number] for number in said if number in index.number_place]
+    places = [index.number_place[n] for n in said if n in index.number_place]
     comparable = bool(said and ending)
     return [
         _share(unknown, len(said)),
@@ -247,7 +237,7 @@ def _numbers(answer: _Answer, index: _Index) -> list[float]:
 
 
 def _choices(answer: _Answer, index: _Index) -> list[float]:
-    unknown = [name for name in answer.names if name not in index.spread]
+    unknown = [name for name in answer.names if name not in index.words.telling]
     untold = [name for name in index.end_names if name not in answer.words]
     options = [option for s in answer.opening for option in s.options]
     verdicts = [verdict for s in answer.opening for verdict in s.verdicts]

@@ -80,6 +80,7 @@ def learn(reads: Sequence[Read]) -> Table:
     counts = {role: _counts(reads, role) for role in READ}
     idf = _rarity(counts, len(reads))
     design = _design(counts, idf)
+    # Half the bytes are enough to store a weight; sums are taken in float32.
     table = np.zeros((BUCKETS, WIDTH), dtype=np.float16)
     table[:, 0] = idf**2
     for column, check in enumerate(CHECKS):
