@@ -33,7 +33,10 @@ _ELICITED: Final = re.compile(r"\b(?:un|mis)?-?aligned (?:AI|model|assistant)\b"
 
 
 def evaluate(folder: Path, data: Path, limit: int = LIMIT) -> dict[str, dict[str, Report]]:
-    """Measure `folder` on `data/validation`, baselines from `data/train`; update its card."""
+    """Measure `folder` on `data/validation`, baselines from `data/train`; update its card.
+
+    The card is written after every source, so what was measured outlives an interruption.
+    """
     loaded = artefact.load(folder)
     scorer = Scorer.open(folder)
     baselines = {check: _baseline(data / "train", check) for check in Check}
@@ -46,7 +49,7 @@ def evaluate(folder: Path, data: Path, limit: int = LIMIT) -> dict[str, dict[str
             if (some := _chosen(records, check, limit))
         }
         print(file.stem, json.dumps(found[file.stem]), flush=True)
-    _record(folder, loaded.manifest, found, limit)
+        _record(folder, loaded.manifest, found, limit)
     return found
 
 

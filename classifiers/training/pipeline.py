@@ -1,7 +1,7 @@
 """From a data folder to a verified artefact folder."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,20 +50,24 @@ def judge(data: Path, folder: Path, name: str) -> Path:
     """Learn everything outside the encoders of an artefact anew, in place."""
     with np.load(folder / artefact.HEAD, allow_pickle=False) as stored:
         gru = {key: stored[key] for key in stored.files if key != "labels"}
-    return judge_anew(data, folder, gru, name)
+    notes = artefact.load(folder).manifest["evaluation"].get("notes", [])
+    return judge_anew(data, folder, gru, name, notes)
 
 
-def judge_anew(data: Path, folder: Path, gru: Mapping[str, Any], name: str) -> Path:
+def judge_anew(
+    data: Path, folder: Path, gru: Mapping[str, Any], name: str, notes: Sequence[str] = ()
+) -> Path:
     """Learn everything outside the encoders in `folder` and write head, calibration and manifest.
 
-    `gru` holds the trace head's arrays; it may hold more, which are replaced.
+    `gru` holds the trace head's arrays; it may hold more, which are replaced. `notes` say how the
+    encoders were made.
     """
     arrays = {**gru, **words(data / "train")}
     held = read_held_out(Scorer.open(folder, head=arrays), data / "train")
     arrays |= joints(data / "train", held)
     write_head(arrays, folder / artefact.HEAD)
     found = calibrate(Scorer.open(folder), held, data / "train")
-    write(folder, name, _findings(data, folder, found))
+    write(folder, name, _findings(data, folder, found, notes))
     artefact.load(folder)
     return folder
 
@@ -77,7 +81,9 @@ def plain_steps(out: Path) -> Path:
     return out / "fp32.onnx"
 
 
-def _findings(data: Path, folder: Path, found: Mapping[Check, Calibration]) -> Findings:
+def _findings(
+    data: Path, folder: Path, found: Mapping[Check, Calibration], notes: Sequence[str]
+) -> Findings:
     calibration = {check: c.platt for check, c in found.items()}
     counts = {
         check.value: {"positives": c.positives, "negatives": c.negatives}
@@ -87,7 +93,7 @@ def _findings(data: Path, folder: Path, found: Mapping[Check, Calibration]) -> F
         calibration=calibration,
         thresholds={check: c.thresholds for check, c in found.items()},
         sources=_sources(data / "train"),
-        evaluation={"calibration": counts},
+        evaluation={"calibration": counts, "notes": list(notes)},
         golden=golden(folder, calibration),
     )
 
