@@ -58,7 +58,7 @@ _PAIRS: Final = (
 
 def golden(folder: Path, calibration: dict[Check, Platt]) -> list[dict[str, Any]]:
     """The texts with the probabilities that the files in `folder` give them."""
-    scorer = Scorer.open(folder, threads=1)
+    scorer = Scorer.open(folder)
     return [_trace(scorer, calibration, *parts) for parts in _TRACES] + [
         _pair(scorer, calibration[Check.MISMATCH], pair) for pair in _PAIRS
     ]

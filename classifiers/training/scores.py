@@ -1,6 +1,7 @@
 """Score whole records with exported files, as serving does: same windows, head and maximum."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -9,11 +10,12 @@ import numpy as np
 from tqdm import tqdm
 
 from classifiers.artefact import HEAD, PAIR_MODEL, STEP_MODEL, TOKENISER, Platt
+from classifiers.batcher import CPU_BATCH_TOKENS
 from classifiers.head import TraceHead, Weights, read_arrays
 from classifiers.lexical import CHECKS, Reading, scores, sum_up
 from classifiers.port import Check, Role, Vector
 from classifiers.runtime import worst
-from classifiers.sessions import PairRunner, StepRunner, open_session
+from classifiers.sessions import PairRunner, StepRunner, available_cpus, open_session
 from classifiers.tokenise import Tokeniser, Window
 from classifiers.training import pairs, steps
 from classifiers.training.data import Record
@@ -22,7 +24,6 @@ from classifiers.training.steps import StepTrace
 Result = TypeVar("Result")
 #: The logit of each check; a check is missing when it reads nothing of the record.
 Logits = dict[Check, float]
-_BATCH_TOKENS: Final = 4096
 _RAW: Final = Platt(a=1.0, b=0.0)
 
 
@@ -50,17 +51,15 @@ class Scorer:
     head: Weights
 
     @classmethod
-    def open(
-        cls, folder: Path, threads: int = 2, head: Mapping[str, Any] | None = None
-    ) -> "Scorer":
+    def open(cls, folder: Path, head: Mapping[str, Any] | None = None) -> "Scorer":
         """Read the files; the manifest is not needed (it is written from these scores).
 
         `head` replaces the arrays of the head file.
         """
         return cls(
             tokeniser=Tokeniser(folder / TOKENISER),
-            steps=StepRunner(open_session(folder / STEP_MODEL, threads, None)),
-            pairs=PairRunner(open_session(folder / PAIR_MODEL, threads, None)),
+            steps=StepRunner(open_session(folder / STEP_MODEL, 1, None)),
+            pairs=PairRunner(open_session(folder / PAIR_MODEL, 1, None)),
             head=Weights(arrays=head or read_arrays(folder / HEAD), calibration=(_RAW, _RAW)),
         )
 
@@ -159,20 +158,27 @@ def _rows(
 def run(
     runner: Callable[[Sequence[Window]], Sequence[Result]], windows: Sequence[Window]
 ) -> list[Result]:
-    """Run windows in batches of similar length; results in the given order."""
+    """Run windows in batches of similar length, one a CPU; results in the given order."""
     order = sorted(range(len(windows)), key=lambda i: len(windows[i].ids))
+    batches = list(_batches(order, windows))
     results: dict[int, Result] = {}
-    with tqdm(total=len(order), desc="score", mininterval=5) as bar:
-        while len(results) < len(order):
-            left = order[len(results) :]
-            batch = _prefix(left, [len(windows[i].ids) for i in left])
-            results.update(zip(batch, runner([windows[i] for i in batch]), strict=True))
+    with (
+        tqdm(total=len(order), desc="score", mininterval=5) as bar,
+        ThreadPoolExecutor(available_cpus()) as pool,
+    ):
+        found = pool.map(lambda batch: runner([windows[i] for i in batch]), batches)
+        for batch, some in zip(batches, found, strict=True):
+            results.update(zip(batch, some, strict=True))
             bar.update(len(batch))
     return [results[i] for i in range(len(windows))]
 
 
-def _prefix(order: Sequence[int], lengths: Sequence[int]) -> Sequence[int]:
-    count = 1
-    while count < len(order) and (count + 1) * lengths[count] <= _BATCH_TOKENS:
-        count += 1
-    return order[:count]
+def _batches(order: Sequence[int], windows: Sequence[Window]) -> Iterator[Sequence[int]]:
+    """Cut what is ordered by length into batches of at most `CPU_BATCH_TOKENS` with padding."""
+    start = 0
+    for end, i in enumerate(order):
+        if end > start and (end - start + 1) * len(windows[i].ids) > CPU_BATCH_TOKENS:
+            yield order[start:end]
+            start = end
+    if order:
+        yield order[start:]
