@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from classifiers.artefact import default_artefact
+from classifiers.port import Check
 
 _DATA = "folder with train/ and validation/ parquet files (classifiers/data is one)"
 
@@ -41,6 +42,13 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("--data", type=Path, required=True, help=_DATA)
     measure.add_argument("--model", type=Path, default=default_artefact(), help="artefact folder")
     measure.add_argument("--limit", type=int, default=100, help="records per class and source")
+    measure.add_argument(
+        "--check",
+        type=Check,
+        choices=tuple(Check),
+        action="append",
+        help="measure only this check (may be repeated); keep what is known of the others",
+    )
     measure.set_defaults(run=_evaluate)
     judge = commands.add_parser(
         "judge",
@@ -76,7 +84,7 @@ def _train(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     from classifiers.training.evaluate import evaluate  # noqa: PLC0415 - likewise
 
-    evaluate(options.model, options.data, options.limit)
+    evaluate(options.model, options.data, options.limit, options.check or tuple(Check))
     print(f"Written to {options.model}: manifest.json (evaluation) and CARD.md.")
 
 

@@ -33,7 +33,8 @@ out of training; those groups fit the 15 numbers that join encoders, words and c
 calibration and the thresholds, which are therefore a little flattering. Base weights: {base}.
 
 ## Calibration
-Thresholds aim at 1 % (flag) and 0.2 % (block) false positives on the held-out negatives.
+Thresholds aim at 1 % (flag) and 0.2 % (block) false positives on the held-out negatives. Mismatch
+is flagged no sooner than blocked: its scores shift between kinds of text.
 
 | check | flag | block | held-out positives | held-out negatives |
 |---|---|---|---|---|
