@@ -9,13 +9,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from dashboard import api, pages
+from dashboard import api, desk, login, pages
 from dashboard.answers import problem
+from dashboard.entry import Entry
 from dashboard.guard import Guard
 from dashboard.port import Console, Judge, Records
+from dashboard.refusal import RefusedError
 from monitor.health import Health
 from monitor.rulebook import Rulebook
-from monitor.store import StoreError
+from monitor.store import Conflict, StoreError
 
 _ADVICE = "Run `subtext audit verify`."
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -33,7 +35,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
 ) -> FastAPI:
     """Build the reviewers' console and the API.
 
-    Nobody logs in: serve it on a loopback address, or behind something that knows its users.
+    While the store has no user, nobody logs in: serve it on a loopback address then.
     `policy` is the one in force now. `allowed_hosts` are the names it answers for. `try_line` is a
     command that sends a first trace. `metrics` gives Prometheus text.
     """
@@ -49,8 +51,12 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     app = FastAPI(title="Subtext", docs_url=None, redoc_url=None, debug=False)
     app.include_router(api.routes(console))
     app.include_router(pages.routes(console))
+    app.include_router(desk.routes(console))
+    app.include_router(login.routes(console))
     app.mount("/static", StaticFiles(directory=str(files("dashboard") / "static")))
     _explain_errors(app, console)
+    _explain_refusals(app)
+    app.add_middleware(Entry, accounts=store.accounts)
     app.add_middleware(Guard, allowed_hosts=allowed_hosts)
     return app
 
@@ -78,6 +84,18 @@ def _explain_errors(app: FastAPI, console: Console) -> None:
             return problem(422, "invalid_query", "The address does not fit.", details)
         names = ", ".join(d["where"] for d in details)
         return pages.error_page(console, 422, "Filter not understood", f"Check: {names}.")
+
+
+def _explain_refusals(app: FastAPI) -> None:
+    @app.exception_handler(Conflict)
+    async def too_late(request: Request, error: Conflict) -> Response:
+        return await refused(request, RefusedError(409, "Not possible now", f"Because {error}."))
+
+    @app.exception_handler(RefusedError)
+    async def refused(request: Request, error: RefusedError) -> Response:
+        if _is_api(request):
+            return problem(error.status, "refused", error.message)
+        return error.page()
 
 
 def _is_api(request: Request) -> bool:

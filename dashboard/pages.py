@@ -1,6 +1,7 @@
 """The pages for people: the live list of decisions, and one verdict with its text."""
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi import Query as Wanted
@@ -8,9 +9,12 @@ from pydantic import Field
 from starlette.responses import HTMLResponse, Response
 
 from dashboard.filters import Filters, newer, older
+from dashboard.identity import Identity, identity
 from dashboard.port import Console
 from dashboard.render import page
+from dashboard.review_view import Draft, review_view
 from dashboard.trace_view import trace_view
+from monitor.clock import utc_now
 from monitor.store.rows import Query, VerdictRow
 
 #: Turns of a conversation that the page of one of them links to; the list has them all.
@@ -21,6 +25,8 @@ _Offset = Annotated[int | None, Field(ge=0, le=2**31)]
 class Windows(Filters):
     """Filters of the list that one came from, and which part of a long text to show."""
 
+    #: Whether one came from the queue, with these filters.
+    queue: bool | None = None
     thinking: _Offset = None
     answer: _Offset = None
     tool_call: _Offset = None
@@ -50,7 +56,8 @@ def routes(console: Console) -> APIRouter:
     @router.get("/")
     def decisions(request: Request, filters: Annotated[Filters, Wanted()]) -> Response:
         host = request.headers["host"]
-        return page("list.html", {**_listing(console, filters), "host": host})
+        shown = {**_listing(console, filters), "identity": identity(request), "host": host}
+        return page("list.html", shown)
 
     @router.get("/live")
     def live(request: Request, filters: Annotated[Filters, Wanted()]) -> Response:
@@ -63,8 +70,10 @@ def routes(console: Console) -> APIRouter:
         return answer
 
     @router.get("/verdicts/{verdict_id}")
-    def verdict(verdict_id: str, windows: Annotated[Windows, Wanted()]) -> Response:
-        return _verdict(console, verdict_id, windows)
+    def verdict(
+        request: Request, verdict_id: str, windows: Annotated[Windows, Wanted()]
+    ) -> Response:
+        return show_verdict(console, identity(request), verdict_id, windows, Draft())
 
     return router
 
@@ -82,26 +91,38 @@ def _listing(console: Console, filters: Filters) -> dict[str, Any]:
     }
 
 
-def _verdict(console: Console, verdict_id: str, windows: Windows) -> Response:
+def verdict_path(windows: Windows, verdict_id: str) -> str:
+    """The address of a verdict's page, with what the page before it was about."""
+    return windows.link(f"/verdicts/{quote(verdict_id, safe='')}")
+
+
+def show_verdict(
+    console: Console, who: Identity, verdict_id: str, windows: Windows, draft: Draft
+) -> Response:
+    """The page of a verdict, with an answer that could not be recorded if there is one."""
     stored = console.store.verdict(verdict_id)
     if stored is None:
         return not_found(console)
-    filters = windows.listing
+    filters, desk = windows.listing, console.store.reviews
+    history, claim = desk.of(verdict_id), desk.claimed(verdict_id, utc_now())
     return page(
         "trace.html",
         {
             "console": console,
+            "identity": who,
             "filters": filters,
             "windows": windows,
             "stored": stored,
             "row": stored.row,
             "document": stored.document,
+            "review": review_view(history, claim, who, draft),
             "view": trace_view(stored, console.policy().top.thresholds, windows.first),
             "turns": _turns(console, stored.row),
             "talk": _talk(stored.row).link("/"),
             "older": older(console.store, filters, stored.row.seq),
             "newer": newer(console.store, filters, stored.row.seq),
         },
+        status=409 if draft.message else 200,
     )
 
 

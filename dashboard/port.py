@@ -6,6 +6,7 @@ from typing import Protocol, TypeAlias
 
 from monitor.health import Health
 from monitor.rulebook import Rulebook
+from monitor.store import Accounts, Reviews
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.types import Trace, Verdict
 
@@ -14,7 +15,17 @@ Judge: TypeAlias = Callable[[Trace], Awaitable[Verdict]]
 
 
 class Records(Protocol):
-    """The reading half of the store. Synchronous and safe to call from any thread."""
+    """What the dashboard needs of the store. Synchronous and safe to call from any thread."""
+
+    @property
+    def accounts(self) -> Accounts:
+        """Who may come in."""
+        ...
+
+    @property
+    def reviews(self) -> Reviews:
+        """What people answered, and what waits for them."""
+        ...
 
     def verdicts(self, query: Query, /) -> Page:
         """The newest verdicts that fit."""

@@ -12,10 +12,16 @@ from classifiers.port import Check
 from dashboard.inert import inert, visible
 from dashboard.spans import NAMES
 from monitor.gaps import MEANING
-from monitor.types import Decision, Gap
+from monitor.types import Decision, Gap, Outcome
 
 #: What a person calls each decision.
 DECISIONS = {Decision.ALLOW: "Allowed", Decision.FLAG: "Flagged", Decision.BLOCK: "Blocked"}
+#: What a person calls the state that an answer leaves behind.
+OUTCOMES = {
+    Outcome.CONFIRM: "Confirmed",
+    Outcome.DISMISS: "Dismissed",
+    Outcome.ESCALATE: "Escalated",
+}
 #: Why a check could not be made, when the store can only say that it was not.
 CHANNEL_NAMES = {"thinking": "Thinking", "answer": "Answer", "tool_call": "Tool calls"}
 #: What a person calls each gap, and what it means.
@@ -53,6 +59,7 @@ def _environment_of() -> Environment:
     environment.globals |= {
         "CHECKS": [(check, NAMES[check]) for check in Check],
         "DECISIONS": [(d.name.lower(), DECISIONS[d]) for d in Decision],
+        "OUTCOMES": OUTCOMES,
         "CHANNELS": CHANNEL_NAMES,
         "GAPS": {gap.value: told for gap, told in GAPS.items()},
     }

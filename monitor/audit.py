@@ -29,6 +29,10 @@ class Kind(StrEnum):
     VERDICT = "verdict"
     #: The policy that holds from here on.
     POLICY = "policy"
+    #: A reviewer's answer to a verdict, with the hash of the note.
+    REVIEW = "review"
+    #: Something that decides who may do what: a user, a token, a login. Never a secret.
+    ACCOUNT = "account"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

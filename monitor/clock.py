@@ -9,7 +9,12 @@ from datetime import UTC, datetime
 
 def utc_now() -> str:
     """The time as stored and shown: UTC, ISO 8601, milliseconds, `Z`."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return stamp(datetime.now(UTC))
+
+
+def stamp(time: datetime) -> str:
+    """A time in UTC as stored and shown; such texts compare like their times."""
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def new_id() -> str:

@@ -19,7 +19,9 @@ __all__ = [
     "Frame",
     "Gap",
     "Mode",
+    "Outcome",
     "Part",
+    "Review",
     "Role",
     "Status",
     "Step",
@@ -304,3 +306,36 @@ class Verdict:
     def probability(self, check: Check) -> float | None:
         """The probability of `check`, or None when it is UNSCORED."""
         return next(a.probability for a in self.assessments if a.check is check)
+
+
+class Outcome(StrEnum):
+    """What a reviewer answers to a verdict."""
+
+    #: The verdict is right.
+    CONFIRM = "confirm"
+    #: The verdict is wrong: a false alarm, or a miss.
+    DISMISS = "dismiss"
+    #: Somebody with more say must decide.
+    ESCALATE = "escalate"
+
+    @property
+    def final(self) -> bool:
+        """Whether nobody needs to look at it any more."""
+        return self is not Outcome.ESCALATE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """A reviewer's answer to a verdict. Never changed: a later one counts instead."""
+
+    #: Of the asker's making: the same answer sent twice is recorded once.
+    review_id: str
+    verdict_id: str
+    #: Name of the user; `local` where nobody logs in.
+    reviewer: str
+    outcome: Outcome
+    #: What the trace truly shows, for the checks that the reviewer spoke about.
+    labels: Mapping[Check, bool] = field(default_factory=dict)
+    note: str = ""
+    #: UTC, ISO 8601 with milliseconds and `Z`.
+    created_at: str

@@ -40,6 +40,8 @@ class Addresses:
     port: int
     dashboard_host: str
     dashboard_port: int
+    #: Host names that the dashboard answers for, beside its address.
+    dashboard_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +109,11 @@ class Server:
             judge=engine.judge,
             policy=lambda: engine.policy,
             health=health,
-            allowed_hosts=(*LOCAL_HOSTS, self.addresses.dashboard_host),
+            allowed_hosts=(
+                *LOCAL_HOSTS,
+                self.addresses.dashboard_host,
+                *self.addresses.dashboard_names,
+            ),
             try_line=_try_line(sidecar),
             metrics=engine.metrics.exposition,
         )

@@ -35,7 +35,7 @@ export function settled(action) {
 document.getElementById("show-help").addEventListener("click", () => help.showModal());
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
-  if (event.target.closest("input, select, textarea")) return;
+  if (event.target.closest("input:not([type=radio]), select, textarea")) return;
   const action = bindings.get(event.key);
   if (!action) return;
   event.preventDefault();

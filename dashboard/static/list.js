@@ -110,6 +110,8 @@ async function look() {
     if (request.status === 200) {
       version = request.getResponseHeader("ETag");
       take(request.response);
+    } else if (request.status === 401) {
+      location.reload();
     } else if (request.status !== 304) {
       throw new Error(`status ${request.status}`);
     }

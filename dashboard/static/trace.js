@@ -7,8 +7,8 @@ const steps = document.getElementsByClassName("step");
 const evidence = document.querySelectorAll("mark.step");
 const follow = (id) => document.getElementById(id)?.click();
 
-bind("n", () => move(evidence, 1) ?? near(1));
-bind("p", () => move(evidence, -1) ?? near(-1));
+bind(".", () => move(evidence, 1) ?? near(1));
+bind(",", () => move(evidence, -1) ?? near(-1));
 bind("j", () => move(steps, 1));
 bind("k", () => move(steps, -1));
 bind("u", () => follow("back"));

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from monitor.audit import canonical
 from monitor.dialects import disclosure_from_json, disclosure_to_json
 from monitor.store.errors import CorruptContent
-from monitor.types import Channel, Check, Decision, Part, Trace, Verdict
+from monitor.types import Channel, Check, Decision, Part, Review, Trace, Verdict
 from monitor.wire import verdict_json
 
 #: Parts of a verdict's JSON that are stored, and erased, with the text that they point into.
@@ -90,6 +90,36 @@ def columns(body: Mapping[str, Any]) -> dict[str, Any]:
         # Records of older versions say nothing about it.
         "coverage_gaps": label(" ".join(document.get("coverage_gaps", ()))),
         "run": None if run is None else label(run),
+    }
+
+
+def review_body(review: Review, verdict_seq: int) -> dict[str, Any]:
+    """Return what the chain holds of a review: the hash of its note, which may quote a trace."""
+    return {
+        "review_id": review.review_id,
+        "verdict_id": review.verdict_id,
+        "verdict_seq": verdict_seq,
+        "reviewer": review.reviewer,
+        "outcome": review.outcome.value,
+        "labels": {check.value: review.labels[check] for check in Check if check in review.labels},
+        "note_sha256": note_hash(review.note),
+    }
+
+
+def note_hash(note: str) -> str:
+    """Return the hash by which the chain knows a note."""
+    return hashlib.sha256(canonical(note)).hexdigest()
+
+
+def review_columns(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the searchable columns of a review's record."""
+    labels = body["labels"]
+    return {
+        "review_id": label(body["review_id"]),
+        "verdict_seq": body["verdict_seq"],
+        "reviewer": label(body["reviewer"]),
+        "outcome": body["outcome"],
+        **{check.value: labels.get(check.value) for check in Check},
     }
 
 

@@ -2,7 +2,8 @@
 
 StoreError
 ├── StoreUnavailable   the database cannot be opened, read or written: nothing counts as recorded
-└── CorruptContent     stored content is not what the chain says it was
+├── CorruptContent     stored content is not what the chain says it was
+└── Conflict           what was asked does not fit what is stored by now: look again
 """
 
 
@@ -16,3 +17,7 @@ class StoreUnavailable(StoreError):  # noqa: N818 (reads as a sentence where it 
 
 class CorruptContent(StoreError):  # noqa: N818
     """Stored content differs from the hash in the chain; run an audit of the store."""
+
+
+class Conflict(StoreError):  # noqa: N818
+    """What was asked does not fit what is stored by now; the message says why."""

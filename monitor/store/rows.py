@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.types import Check, Decision, Trace
+from monitor.types import Check, Decision, Outcome, Review, Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,8 @@ class VerdictRow:
     coverage_gaps: str
     #: Name of the run of re-scoring; None for a verdict made when the response was.
     run: str | None
+    #: What the newest review says; None before the first.
+    review: Outcome | None
     #: The first words of the answer, else of the thinking; None when the content was erased.
     excerpt: str | None
 
@@ -80,6 +82,42 @@ class StoredVerdict:
     document: Mapping[str, Any]
     #: None when the content was erased.
     trace: Trace | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredReview:
+    """A review, and where it stands in the chain."""
+
+    seq: int
+    #: With an empty note when that was erased.
+    review: Review
+    erased: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Who is at a verdict, until when."""
+
+    reviewer: str
+    expires_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A verdict that waits for a person."""
+
+    row: VerdictRow
+    #: None when nobody is at it.
+    claim: Claim | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """The most urgent of what waits."""
+
+    tasks: tuple[Task, ...]
+    #: All that wait and fit.
+    total: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,14 @@
 """The tables: the chain, what is asked of it, and the text apart from both.
 
-    records ──< verdicts ──< contents          checkpoints          heartbeats
+    records ──< verdicts ──< contents          checkpoints    heartbeats
+       └──< reviews >──┴──< claims             users ──< sessions    tokens
 
 `records` is the truth and is only ever appended to. `verdicts` repeats parts of it in columns, so
 that they can be searched. `contents` is the only place with text of a trace, so it can be erased.
-`checkpoints` says with signatures what `records` was at some sizes. `heartbeats` holds nothing.
+`checkpoints` says with signatures what `records` was at some sizes. `reviews` repeats the records
+of answers, with their notes, which can be erased too; `claims` says who is at what just now.
+`users`, `sessions` and `tokens` hold hashes of secrets; what was done to them is in `records`.
+`heartbeats` holds nothing.
 """
 
 from sqlalchemy import (
@@ -77,6 +81,8 @@ verdicts = Table(
     Column("coverage_gaps", Text, nullable=False, server_default=""),
     #: Name of the run of re-scoring; null for verdicts made when the response was.
     Column("run", Text),
+    #: Outcome of the newest review, None before the first: the only column that ever changes.
+    Column("review", Text),
 )
 Index(None, verdicts.c.decision, verdicts.c.seq)
 Index(None, verdicts.c.model, verdicts.c.seq)
@@ -101,6 +107,14 @@ Index(
     sqlite_where=_rescored,
     postgresql_where=_rescored,
 )
+
+#: What waits for a person, as SQL: an index can say so too.
+WAITING = (
+    "run IS NULL AND "
+    "(review = 'escalate' OR (review IS NULL AND (decision > 0 OR unscored IS NOT NULL)))"
+)
+_waiting = text(WAITING)
+Index("ix_verdicts_waiting", verdicts.c.seq, sqlite_where=_waiting, postgresql_where=_waiting)
 
 contents = Table(
     "contents",
@@ -128,4 +142,63 @@ checkpoints = Table(
     Column("created_at", Text, nullable=False),
     #: The signed note.
     Column("note", Text, nullable=False),
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    _key("records.seq"),
+    Column("review_id", Text, nullable=False, unique=True),
+    Column("verdict_seq", _Seq, ForeignKey("verdicts.seq"), nullable=False, index=True),
+    Column("reviewer", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    #: What the reviewer says of each check; None where nothing was said.
+    Column("deception", Boolean),
+    Column("dangerous_reasoning", Boolean),
+    Column("mismatch", Boolean),
+    #: None once it was erased; its SHA-256 is in the record.
+    Column("note", Text),
+)
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("verdict_seq", _Seq, ForeignKey("verdicts.seq"), primary_key=True, autoincrement=False),
+    Column("reviewer", Text, nullable=False),
+    #: UTC, ISO 8601 with milliseconds and `Z`, so that text compares like time.
+    Column("expires_at", Text, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    #: Argon2, with its salt and parameters.
+    Column("password_hash", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created_at", Text, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    #: SHA-256 of the cookie.
+    Column("secret_sha256", String(64), primary_key=True),
+    Column("name", Text, ForeignKey("users.name"), nullable=False, index=True),
+    Column("expires_at", Text, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    #: SHA-256 of the token.
+    Column("secret_sha256", String(64), nullable=False, unique=True),
+    #: Names of scopes, with spaces between.
+    Column("scopes", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("revoked", Boolean, nullable=False),
 )

@@ -10,11 +10,12 @@ from monitor.store.content import NO_POINTERS, label, unpack
 from monitor.store.errors import CorruptContent
 from monitor.store.rows import Page, Query, StoredVerdict, Summary, VerdictRow
 from monitor.store.schema import contents, records, verdicts
-from monitor.types import Decision
+from monitor.types import Decision, Outcome
 
 MAX_PAGE = 500
 
-_rows = select(verdicts, contents.c.excerpt).outerjoin_from(verdicts, contents)
+#: Verdicts as `row_of` reads them.
+ROWS = select(verdicts, contents.c.excerpt).outerjoin_from(verdicts, contents)
 
 _everything = (
     select(verdicts, contents.c.excerpt, contents.c.data, records.c.body)
@@ -26,18 +27,18 @@ _everything = (
 def page(connection: Connection, query: Query) -> Page:
     """Return the newest verdicts that fit the query."""
     limit = max(1, min(query.limit, MAX_PAGE))
-    wanted = _rows.where(*_conditions(query)).order_by(verdicts.c.seq.desc()).limit(limit + 1)
-    found = [_row_of(row) for row in connection.execute(wanted)]
+    wanted = ROWS.where(*conditions(query)).order_by(verdicts.c.seq.desc()).limit(limit + 1)
+    found = [row_of(row) for row in connection.execute(wanted)]
     more = len(found) > limit
     return Page(rows=tuple(found[:limit]), next_before=found[limit - 1].seq if more else None)
 
 
 def stored(connection: Connection, verdict_id: str) -> StoredVerdict | None:
     """Return one verdict; CorruptContent when its content is not what was stored."""
-    found = connection.execute(_rows.where(verdicts.c.verdict_id == label(verdict_id))).first()
+    found = connection.execute(ROWS.where(verdicts.c.verdict_id == label(verdict_id))).first()
     if found is None:
         return None
-    row = _row_of(found)
+    row = row_of(found)
     body = chain.get(connection, row.seq).body
     if "verdict" not in body:
         raise CorruptContent("the record of this verdict was altered")
@@ -63,7 +64,7 @@ def _stored(row: Row[Any]) -> StoredVerdict:
         raise CorruptContent("the record of a verdict was altered")
     trace, pointers = unpack(body, row.data)
     document = {**body["verdict"], **pointers}
-    return StoredVerdict(row=_row_of(row), document=document, trace=trace)
+    return StoredVerdict(row=row_of(row), document=document, trace=trace)
 
 
 def summary(connection: Connection) -> Summary:
@@ -86,7 +87,8 @@ def models(connection: Connection) -> tuple[str, ...]:
     return tuple(connection.execute(distinct).scalars())
 
 
-def _conditions(query: Query) -> Iterator[ColumnElement[bool]]:
+def conditions(query: Query) -> Iterator[ColumnElement[bool]]:
+    """What a verdict must fulfil to fit the query."""
     yield verdicts.c.run.is_(None) if query.run is None else verdicts.c.run == label(query.run)
     if query.before is not None:
         yield verdicts.c.seq < query.before
@@ -105,9 +107,19 @@ def _conditions(query: Query) -> Iterator[ColumnElement[bool]]:
         yield verdicts.c.conversation_id != literal("", literal_execute=True)
 
 
-def _row_of(row: Row[Any]) -> VerdictRow:
+def row_of(row: Row[Any]) -> VerdictRow:
+    """Read a row of `ROWS`; CorruptContent when it holds what nobody writes."""
     fields = {name: getattr(row, name) for name in VerdictRow.__slots__}
+    fields["review"] = None if row.review is None else outcome_of(row.review)
     return VerdictRow(**{**fields, "decision": _decision(row.decision)})
+
+
+def outcome_of(value: str) -> Outcome:
+    """Read what a column says of a review."""
+    try:
+        return Outcome(value)
+    except ValueError as error:
+        raise CorruptContent(f"{value!r} stands in place of the outcome of a review") from error
 
 
 def _decision(value: int) -> Decision:

@@ -2,16 +2,19 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, select, update
 
 from monitor.audit import AuditRecord, Kind, Report
 from monitor.store import chain, checkpoints, inspection, search
+from monitor.store.accounts import Accounts
 from monitor.store.checkpoints import Link, StoredCheckpoint
 from monitor.store.content import Content, columns, pack
 from monitor.store.database import connect, reading, writing
 from monitor.store.inspection import Watch
+from monitor.store.reviews import Reviews
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.store.schema import contents, heartbeats, records, verdicts
 from monitor.types import Trace, Verdict
@@ -37,6 +40,10 @@ class Store:
         self._engine = engine
         #: Threads queue here in turn; the database's own lock is for other processes.
         self._turn = threading.Lock()
+        #: What reviewers answered, and what waits for them.
+        self.reviews = Reviews(self)
+        #: Who may come in.
+        self.accounts = Accounts(self)
 
     @classmethod
     def open(cls, url: str = "sqlite:///subtext.db", *, must_exist: bool = False) -> Self:
@@ -46,6 +53,18 @@ class Store:
     def close(self) -> None:
         """Give the connections back; a database in memory is gone."""
         self._engine.dispose()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open a transaction that no other writer runs beside."""
+        with self._turn, writing(self._engine) as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a transaction that waits for no one."""
+        with reading(self._engine) as connection:
+            yield connection
 
     def record_verdict(self, verdict: Verdict, trace: Trace) -> AuditRecord:
         """Record a verdict about `trace`; for a known verdict id, return what was recorded."""

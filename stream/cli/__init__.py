@@ -7,7 +7,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from monitor.logs import configure
-from stream.cli import audit, check, doctor, policy, rescore, serve
+from stream.cli import audit, check, doctor, labels, policy, rescore, serve, token, user
 from stream.cli.options import EXIT_ERROR
 
 app = typer.Typer(
@@ -23,6 +23,9 @@ app.command("rescore")(rescore.rescore)
 app.command("doctor")(doctor.doctor)
 app.add_typer(audit.app, name="audit")
 app.add_typer(policy.app, name="policy")
+app.add_typer(labels.app, name="labels")
+app.add_typer(user.app, name="user")
+app.add_typer(token.app, name="token")
 
 
 def _version(wanted: bool) -> None:

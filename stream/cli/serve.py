@@ -64,9 +64,17 @@ def serve(
         bool,
         typer.Option(
             "--unauthenticated-dashboard",
-            help="Accept that whoever reaches the dashboard reads every trace.",
+            help="Accept that whoever reaches the dashboard reads every trace, while no user "
+            "exists (`subtext user add`).",
         ),
     ] = False,
+    dashboard_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Host name that browsers know the dashboard by, beside its address: "
+            "monitor.example.com. Can be repeated."
+        ),
+    ] = None,
     mode: Annotated[
         Mode | None,
         typer.Option(help="Overrides the policy, rules included: observe, hold or buffer."),
@@ -154,11 +162,6 @@ def serve(
         raise fail("The demo asks itself over plain HTTP: --tls-cert goes with --upstream.")
     for name in (tenant_header, conversation_header):
         _check_header(name)
-    if not (unauthenticated_dashboard or _loopback(dashboard_host)):
-        raise fail(
-            f"The dashboard shows every trace and asks nobody to log in: {dashboard_host} is "
-            "reachable from other machines. Say --unauthenticated-dashboard to accept that."
-        )
     # Half of the start-up time of every other command, were it at the top.
     from monitor.notary import Notary  # noqa: PLC0415
     from stream.proxy import Settings  # noqa: PLC0415
@@ -167,8 +170,16 @@ def serve(
     tls = sidecar_tls(tls_cert, tls_key, tls_client_ca)
     towards = upstream_tls(upstream, upstream_ca, upstream_cert, upstream_key)
     exporting = _open_telemetry() if otel else None
+    store = open_store(database)
+    if not (unauthenticated_dashboard or _loopback(dashboard_host) or store.accounts.anyone()):
+        store.close()
+        raise fail(
+            f"The dashboard shows every trace and there is no user who could log in: "
+            f"{dashboard_host} is reachable from other machines. Add one (`subtext user add`), or "
+            "say --unauthenticated-dashboard to accept that."
+        )
     key, vault = open_key(key_file), open_vault(checkpoints)
-    classifier, store = open_classifier(model), open_store(database)
+    classifier = open_classifier(model)
     source = PolicySource(file=policy, defaults=dict(classifier.thresholds), mode=mode)
     server = Server(
         classifier=classifier,
@@ -190,7 +201,11 @@ def serve(
         ),
         tls=tls,
         addresses=Addresses(
-            host=host, port=port, dashboard_host=dashboard_host, dashboard_port=dashboard_port
+            host=host,
+            port=port,
+            dashboard_host=dashboard_host,
+            dashboard_port=dashboard_port,
+            dashboard_names=tuple(dashboard_name or ()),
         ),
         demo=demo,
         tracer=exporting.tracer if exporting else None,

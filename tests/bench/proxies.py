@@ -129,6 +129,7 @@ async def sidecar(
     from monitor.engine import Engine
     from monitor.policy import Policy
     from monitor.recording import recorder
+    from monitor.rulebook import Rulebook
     from monitor.store import Store
     from stream.proxy import Settings, create_app
 
@@ -136,7 +137,7 @@ async def sidecar(
     await classifier.encode(["warm up"])
     limits = {check: type(t)(flag=1.0, block=1.0) for check, t in classifier.thresholds.items()}
     # Measured is time: nothing is blocked, and queues may grow.
-    policy = Policy(thresholds=limits, mode=mode, deadline_seconds=600.0)
+    policy = Rulebook(top=Policy(thresholds=limits, mode=mode, deadline_seconds=600.0))
     engine = Engine(classifier=classifier, policy=policy, record=recorder(Store.open("sqlite://")))
     return create_app(engine, Settings(upstream=upstream, max_responses=limit))
 

@@ -23,6 +23,7 @@ from classifiers.tokenise import Window
 from monitor.dialects import trace_to_json
 from monitor.engine import Engine
 from monitor.policy import Policy
+from monitor.rulebook import Rulebook
 from monitor.types import Channel, Trace
 from stream.rescore import command
 from stream.rescore.ledger import PARTS
@@ -89,7 +90,9 @@ def _print(traces: int, tokens: int, seconds: Sequence[float]) -> None:
 
 async def _rescore(classifier: OnnxClassifier, logs: Path, out: Path) -> None:
     engine = Engine(
-        classifier=classifier, policy=Policy(thresholds=classifier.thresholds), record=forget
+        classifier=classifier,
+        policy=Rulebook(top=Policy(thresholds=classifier.thresholds)),
+        record=forget,
     )
     job = command.job([str(logs)])
     with command.ledger(job, engine, out) as ledger:
@@ -124,7 +127,7 @@ def _decide(folder: Path, parts: int) -> None:
     entry = json.loads((earlier / PARTS).read_text(encoding="utf-8"))
     line = json.dumps({**entry, "rows": table.num_rows}) + "\n"
     (earlier / PARTS).write_text(line * parts, encoding="utf-8")
-    policy = Policy(thresholds=load(default_artefact()).thresholds)
+    policy = Rulebook(top=Policy(thresholds=load(default_artefact()).thresholds))
     began = time.perf_counter()
     redecide(earlier, policy, folder / "anew")
     seconds, rows = time.perf_counter() - began, parts * table.num_rows

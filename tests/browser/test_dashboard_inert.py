@@ -31,6 +31,7 @@ TAGS = "() => [...new Set([...document.querySelectorAll('*')].map(e => e.tagName
 _LAYOUT = "html head meta title link script body a header main nav footer p section div dialog form"
 _CONTENT = (
     "h1 h2 code bdi b kbd span mark time ul ol li dl dt dd pre details summary figure figcaption"
+    " fieldset legend textarea"
 )
 _TABLES = (
     "table thead tbody tr th td svg rect line path text label select option input button output"

@@ -141,7 +141,8 @@ def test_policy_show_can_be_edited_and_validated(tmp_path):
         (["serve", "--demo", "--dashboard-host", "0.0.0.0"], "--unauthenticated-dashboard"),
     ],
 )
-def test_serve_refuses_what_is_unsafe_or_impossible(words, said):
+def test_serve_refuses_what_is_unsafe_or_impossible(words, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     result = run(*words)
     assert result.exit_code == 64
     assert said in result.stderr

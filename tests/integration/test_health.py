@@ -49,7 +49,8 @@ def watching(probe, rhythm=SOON):
 )
 async def test_both_ports_tell_what_works(probe, condition):
     health = watching(probe)
-    app = create_app(store=None, judge=None, policy=rulebook, health=health)
+    store = Store.open("sqlite://")
+    app = create_app(store=store, judge=None, policy=rulebook, health=health)
     transport = httpx.ASGITransport(app=app)
     checks = {"model": condition, "store": "ok"}
     front = proxy.create_app(engine(), proxy.Settings(upstream="http://127.0.0.1:1"), health=health)
@@ -66,6 +67,7 @@ async def test_both_ports_tell_what_works(probe, condition):
             assert alive.json() == {"status": status, "checks": checks}
             assert alive.status_code == 200
     await health.aclose()
+    store.close()
 
 
 async def test_the_upstream_keeps_its_own_health_paths(sidecar):

@@ -12,6 +12,7 @@ from classifiers.batcher import Counters
 from dashboard.app import create_app
 from monitor.health import Health
 from monitor.metrics import Metrics
+from monitor.store import Store
 from monitor.types import Decision, Mode
 from stream.replay import events, reply
 from tests.support import fake, policy, rulebook
@@ -104,13 +105,15 @@ async def test_refusals_for_overload_and_unreachable_upstreams_are_counted(sidec
 
 async def test_the_dashboard_serves_them():
     given = watching().exposition
-    app = create_app(store=None, judge=None, policy=rulebook, health=Health({}), metrics=given)
+    store = Store.open("sqlite://")
+    app = create_app(store=store, judge=None, policy=rulebook, health=Health({}), metrics=given)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         got = await http.get("/metrics")
     assert got.status_code == 200
     assert got.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert got.content == given()
+    store.close()
 
 
 def test_a_classifier_that_counts_nothing_is_no_problem():

@@ -22,11 +22,11 @@ from tests.rescoring import rescore, unfinish, write_logs
 LOW = {c: Thresholds(flag=0.01, block=0.7) for c in Check}
 HIGH = {**support.THRESHOLDS, Check.DECEPTION: Thresholds(flag=0.6, block=0.951)}
 POLICIES = [
-    support.policy(),
-    support.policy(Mode.BUFFER, absent=Decision.FLAG),
-    support.policy(unscored=Decision.ALLOW),
-    replace(support.policy(), thresholds=LOW),
-    replace(support.policy(unscored=Decision.FLAG), thresholds=HIGH),
+    support.rulebook(),
+    support.rulebook(support.policy(Mode.BUFFER, absent=Decision.FLAG)),
+    support.rulebook(support.policy(unscored=Decision.ALLOW)),
+    support.rulebook(replace(support.policy(), thresholds=LOW)),
+    support.rulebook(replace(support.policy(unscored=Decision.FLAG), thresholds=HIGH)),
 ]
 
 

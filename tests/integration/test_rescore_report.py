@@ -19,7 +19,9 @@ from stream.rescore.redecide import redecide
 from tests import support
 from tests.rescoring import rescore, unfinish, write_logs
 
-STRICT = replace(support.policy(), thresholds={c: Thresholds(flag=0.3, block=0.55) for c in Check})
+STRICT = support.rulebook(
+    replace(support.policy(), thresholds={c: Thresholds(flag=0.3, block=0.55) for c in Check})
+)
 HOSTILE = (
     '<script src="https://evil.example/x.js"></script><img src=x onerror=alert(1)>\u202e\x1b[2J'
 )

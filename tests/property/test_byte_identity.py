@@ -123,7 +123,7 @@ async def test_ten_thousand_allowed_responses_are_byte_identical(capsys):
         if number % WHOLE_ROAD == 0:
             got = await whole_road(shared, name, pieces, streaming=streaming)
         else:
-            mode = shared.policy.mode
+            mode = shared.policy.top.mode
             got = reader_and_gate(mode, name, pieces, chance, streaming=streaming)
         differing += data != got and sum(a != b for a, b in zip_longest(data, got))
         compared += len(data)

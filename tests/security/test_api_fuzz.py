@@ -15,9 +15,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from dashboard.app import create_app
+from monitor.health import Health
 from monitor.recording import recorder
 from monitor.store import Store
-from tests.support import THRESHOLDS, engine
+from tests.support import engine, rulebook
 
 HOST = {"host": "localhost"}
 CHECKS = [
@@ -34,9 +35,8 @@ def schema():
     app = create_app(
         store=store,
         judge=engine(record=recorder(store)).judge,
-        policy_version="p",
-        ready=lambda: {"store": True},
-        thresholds=THRESHOLDS,
+        policy=rulebook,
+        health=Health({}),
     )
     yield schemathesis.openapi.from_asgi("/openapi.json", app, headers=HOST)
     store.close()

@@ -121,7 +121,7 @@ async def test_every_response_carries_the_headers(store, path):
     assert "http" not in policy
     assert "frame-ancestors 'none'" in policy
     assert response.headers["x-content-type-options"] == "nosniff"
-    assert response.headers["referrer-policy"] == "no-referrer"
+    assert response.headers["referrer-policy"] == "same-origin"
     assert response.headers["cross-origin-opener-policy"] == "same-origin"
     assert not [name for name in response.headers if name.startswith("access-control")]
 

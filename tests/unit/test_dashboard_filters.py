@@ -43,7 +43,7 @@ def row(seq, decision):
         seq=seq, verdict_id=f"v{seq}", trace_id="t", created_at="2026-01-01T00:00:00.000Z",
         decision=decision, mode="hold", model="", tenant="", conversation_id="", deception=0.0,
         dangerous_reasoning=0.0, mismatch=0.0, unscored=None, failed_open=False, disguised=0, coverage_gaps="",
-        run=None, excerpt="",
+        run=None, review=None, excerpt="",
     )  # fmt: skip
 
 

@@ -1,0 +1,89 @@
+"""Who may do what: users and their roles, tokens and their scopes. Pure.
+
+| role     | read | review | settle what was escalated | manage |
+|----------|------|--------|---------------------------|--------|
+| viewer   | yes  |        |                           |        |
+| reviewer | yes  | yes    |                           |        |
+| lead     | yes  | yes    | yes                       |        |
+| admin    | yes  | yes    | yes                       | yes    |
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+#: How somebody signs while there are no users.
+LOCAL = "local"
+
+_name = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+
+
+class Right(StrEnum):
+    """What a person may do."""
+
+    #: See verdicts and the text of traces.
+    READ = "read"
+    #: Claim and answer what waits.
+    REVIEW = "review"
+    #: Answer what was escalated, and take over what somebody else is at.
+    SETTLE = "settle"
+    #: See who has access.
+    MANAGE = "manage"
+
+
+class Role(StrEnum):
+    """A set of rights; each role has those of the one before."""
+
+    VIEWER = "viewer"
+    REVIEWER = "reviewer"
+    LEAD = "lead"
+    ADMIN = "admin"
+
+    @property
+    def rights(self) -> frozenset[Right]:
+        """What somebody with this role may do."""
+        return _RIGHTS[self]
+
+
+class Scope(StrEnum):
+    """What a program may do with a token."""
+
+    #: `POST /v1/score`.
+    SCORE = "score"
+    #: `GET /v1/verdicts`, with the text of traces.
+    VERDICTS = "verdicts"
+
+
+_RIGHTS: Mapping[Role, frozenset[Right]] = {
+    role: frozenset(list(Right)[: number + 1]) for number, role in enumerate(Role)
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A person with a password."""
+
+    name: str
+    role: Role
+    #: May not log in; what they did stays signed with their name.
+    disabled: bool
+    #: UTC, ISO 8601.
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A program's way in, without its secret."""
+
+    token_id: str
+    #: What it is for.
+    name: str
+    scopes: frozenset[Scope]
+    created_at: str
+    revoked: bool
+
+
+def is_name(text: str) -> bool:
+    """Whether a user or a token can be called that."""
+    return bool(_name.fullmatch(text)) and text != LOCAL
