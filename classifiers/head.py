@@ -1,4 +1,4 @@
-"""The causal trace head: one GRU cell in numpy, a few microseconds a step, exact in every door."""
+"""The causal trace head and the mismatch judge: numpy, microseconds a step, exact in every door."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +10,14 @@ import numpy.typing as npt
 
 from classifiers.artefact import HEAD, Artefact, Platt
 from classifiers.errors import ArtefactError, InferenceError
-from classifiers.port import Check, HeadScores, Role, Vector
+from classifiers.lexical import CHECKS, Reading, Scores, meaning, scores, words
+from classifiers.port import Check, HeadScores, Pair, Role, Vector
 
 Array = npt.NDArray[np.float32]
 _ROLES: Final = {role: i for i, role in enumerate(Role)}
 _NOT_SCORED: Final = HeadScores(0.0, 0.0)
+#: Where the head's checks stand among all of them.
+_SCORED: Final = [CHECKS.index(Check(name)) for name in HeadScores._fields]
 #: Arrays of the weights file.
 WEIGHTS: Final = (
     "project_w",
@@ -25,6 +28,15 @@ WEIGHTS: Final = (
     "state_b",
     "out_w",
     "out_b",
+    # What the words say: the table, and a row a check of how they join the GRU's logits: in the
+    # thinking (weight, bias), in the answer (weight of the GRU, weight of the words, bias).
+    "lexicon",
+    "mix",
+    # Mismatch: means and weights of the pair logit, of the words' scores of each check and of the
+    # exact comparisons, and the bias.
+    "mismatch_mean",
+    "mismatch_w",
+    "mismatch_b",
 )
 
 
@@ -39,6 +51,22 @@ class Weights:
     def hidden(self) -> int:
         """Numbers that a trace's state holds."""
         return int(self.arrays["state_w"].shape[1])
+
+    def join(self, role: Role, gru: Array, told: Scores) -> Array:
+        """The uncalibrated scores of a step, of the GRU's logits and the words' scores."""
+        mix = self.arrays["mix"]
+        if role is Role.ANSWER:
+            return np.asarray(mix[:, 2] * gru + mix[:, 3] * told + mix[:, 4])
+        return np.asarray(mix[:, 0] * gru + mix[:, 1])
+
+    def mismatch(self, pair: Pair, logit: float) -> float:
+        """The uncalibrated mismatch score of a pair to which the encoder gave `logit`."""
+        known = self.arrays["mismatch_mean"].astype(np.float64)
+        known[0] = logit
+        if pair.context is not None:
+            known[1:] = [*scores(pair.context.words), *pair.context.relation]
+        known -= self.arrays["mismatch_mean"]
+        return float(self.arrays["mismatch_w"] @ known + self.arrays["mismatch_b"])
 
 
 def load_weights(artefact: Artefact) -> Weights:
@@ -64,6 +92,7 @@ class TraceHead:
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
         self._state = np.zeros(weights.hidden, dtype=np.float32)
+        self._reading = Reading()
 
     def read(self, role: Role, vector: Vector) -> HeadScores:
         """Score this step in the light of the trace so far; a prompt step is context only."""
@@ -71,7 +100,16 @@ class TraceHead:
         return _NOT_SCORED if role is Role.PROMPT else self._calibrated(logits)
 
     def logits(self, role: Role, vector: Vector) -> Array:
-        """Read a step and return its uncalibrated scores."""
+        """Read a step and return its uncalibrated scores.
+
+        Words join only once the model answers: what it thought is then complete, and its beginning
+        says too little of where it leads.
+        """
+        told = self._reading.read(role, words(vector))[_SCORED]
+        return self._weights.join(role, self.gru(role, meaning(vector)), told)
+
+    def gru(self, role: Role, vector: Vector) -> Array:
+        """Read the encoder's vector of a step and return the GRU's logits."""
         w = self._weights.arrays
         seen = np.tanh(w["project_w"] @ vector + w["project_b"])
         self._state = _gru(w, np.concatenate([seen, _one_hot(role)]), self._state)

@@ -38,11 +38,23 @@ class Thresholds(NamedTuple):
     block: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Context:
+    """What is known of a whole trace when a pair of it is judged."""
+
+    #: The words of thinking and answer so far, summed up (`classifiers.lexical`).
+    words: npt.NDArray[np.float64]
+    #: Exact comparisons of the answer so far with the thinking (`classifiers.relation.NAMES`).
+    relation: Vector
+
+
 class Pair(NamedTuple):
     """A mismatch question: is the answer's `claim` what the thinking, `premise`, concluded."""
 
     premise: str
     claim: str
+    #: None: the pair is judged by its own words alone.
+    context: Context | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,12 @@
 """Which part of the thinking an answer is compared with: the one place for training and serving."""
 
-import math
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections import deque
 from typing import Final
 
 import numpy as np
 
+from classifiers.overlap import Overlap
 from classifiers.port import Pair, Vector
 
 #: Conclusions stand at the end: this many last steps of the thinking are always in the premise,
@@ -21,38 +20,60 @@ SEARCHED_STEPS: Final = 512
 _WORD: Final = re.compile(r"\d[\d.,:/]*\d|\w+")
 
 
-def pair(
-    thinking: Sequence[str], vectors: Sequence[Vector], answer: Sequence[str], query: Vector
-) -> Pair:
-    """The pair to compare for the last step of `answer`.
+class Premises:
+    """Follows one trace: `think` its thinking, then ask for the pair of each step of the answer.
 
-    `thinking` and `vectors` hold at most the last `SEARCHED_STEPS` steps, at least one; `answer`
-    the answer's steps so far; `query` is the vector of the last of them. Shared words decide (a
-    vector cannot tell 42 from 43); vectors decide between steps that share equally many.
+    Shared words decide (a vector cannot tell 42 from 43); vectors decide between steps that share
+    equally many.
     """
-    steps, claim = list(thinking), list(answer)[-CLAIM_STEPS:]
-    earlier = steps[:-CONCLUSION_STEPS]
-    shared = _shared(earlier, claim[-1])
-    alike = [_cosine(v, query) for v in list(vectors)[: len(earlier)]]
-    ranked = sorted(range(len(earlier)), key=lambda i: (-shared[i], -alike[i], i))
-    chosen = [*sorted(ranked[:SIMILAR_STEPS]), *range(len(earlier), len(steps))]
-    return Pair(premise="".join(steps[i] for i in chosen), claim="".join(claim))
+
+    def __init__(self) -> None:
+        self._texts: deque[str] = deque(maxlen=SEARCHED_STEPS)
+        self._words: deque[set[str]] = deque(maxlen=SEARCHED_STEPS)
+        self._directions: deque[Vector] = deque(maxlen=SEARCHED_STEPS)
+        self._claim: deque[str] = deque(maxlen=CLAIM_STEPS)
+        self._earlier: _Earlier | None = None
+
+    def think(self, text: str, vector: Vector) -> None:
+        """Remember a step of the thinking."""
+        self._texts.append(text)
+        self._words.append(_words(text))
+        self._directions.append(_direction(vector))
+        self._earlier = None
+
+    def pair(self, text: str, vector: Vector) -> Pair | None:
+        """The pair to compare for the next step of the answer; None if there was no thinking."""
+        self._claim.append(text)
+        if not self._texts:
+            return None
+        if self._earlier is None:
+            count = max(0, len(self._texts) - CONCLUSION_STEPS)
+            self._earlier = _Earlier(list(self._words)[:count], list(self._directions)[:count])
+        chosen = self._earlier.most_similar(_words(text), _direction(vector))
+        conclusion = list(self._texts)[-CONCLUSION_STEPS:]
+        premise = [*(self._texts[i] for i in chosen), *conclusion]
+        return Pair(premise="".join(premise), claim="".join(self._claim))
 
 
-def _shared(steps: Sequence[str], claim: str) -> list[float]:
-    """How much each step shares with the claim: words that few steps have weigh most."""
-    words = [_words(step) for step in steps]
-    spread = Counter(word for some in words for word in some)
-    wanted = _words(claim)
-    return [
-        round(sum(math.log1p(len(steps) / spread[w]) for w in sorted(some & wanted)), 6)
-        for some in words
-    ]
+class _Earlier:
+    """The steps before the conclusion, ready to be searched."""
+
+    def __init__(self, words: list[set[str]], directions: list[Vector]) -> None:
+        self._overlap = Overlap(words)
+        self._directions = np.stack(directions) if directions else np.zeros((0, 1))
+
+    def most_similar(self, words: set[str], direction: Vector) -> list[int]:
+        """Which steps share most with an answer's step, in the order of the thinking."""
+        if not len(self._directions):
+            return []
+        alike = (self._directions @ direction).round(6)
+        ranked = np.lexsort((-alike, -self._overlap.shared(words)))
+        return sorted(ranked[:SIMILAR_STEPS].tolist())
 
 
 def _words(text: str) -> set[str]:
     return {word.lower() for word in _WORD.findall(text)}
 
 
-def _cosine(a: Vector, b: Vector) -> float:
-    return float(np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b) + 1e-9))
+def _direction(vector: Vector) -> Vector:
+    return np.asarray(vector / (np.linalg.norm(vector) + 1e-9))

@@ -7,9 +7,10 @@ from typing import Self
 
 import numpy as np
 
-from classifiers.artefact import PAIR_MODEL, STEP_MODEL, TOKENISER, Artefact, Platt, load
+from classifiers.artefact import PAIR_MODEL, STEP_MODEL, TOKENISER, Artefact, load
 from classifiers.batcher import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, Batcher, Counters
 from classifiers.head import TraceHead, load_weights, sigmoid
+from classifiers.lexical import sum_up
 from classifiers.port import Check, Pair, Thresholds, Vector
 from classifiers.sessions import PairRunner, StepRunner, open_session
 from classifiers.tokenise import Tokeniser, Window
@@ -58,7 +59,12 @@ class OnnxClassifier:
         """One vector per normalised step text, in order."""
         windows = [self._tokeniser.step(text) for text in texts]
         parts = iter(await self._steps.run([w for some in windows for w in some]))
-        return [_average(some, [next(parts) for _ in some]) for some in windows]
+        return [self._vector(some, [next(parts) for _ in some]) for some in windows]
+
+    def _vector(self, windows: Sequence[Window], parts: Sequence[Vector]) -> Vector:
+        """What the encoder makes of a step, then what its words say."""
+        words = sum_up(self._weights.arrays["lexicon"], [i for w in windows for i in w.ids[1:-1]])
+        return np.concatenate([_average(windows, parts), words])
 
     def head(self) -> TraceHead:
         """A fresh head for a new trace."""
@@ -69,7 +75,9 @@ class OnnxClassifier:
         windows = [self._tokeniser.pair(pair) for pair in pairs]
         logits = iter(await self._pairs.run([w for some in windows for w in some]))
         platt = self.artefact.calibration[Check.MISMATCH]
-        return [_mismatch(some, [next(logits) for _ in some], platt) for some in windows]
+        found = [worst(some, [next(logits) for _ in some]) for some in windows]
+        combined = [self._weights.mismatch(p, x) for p, x in zip(pairs, found, strict=True)]
+        return [sigmoid(platt.a * logit + platt.b) for logit in combined]
 
     async def aclose(self) -> None:
         """Finish what is running, drop what is queued, free the thread."""
@@ -85,9 +93,9 @@ def _average(windows: Sequence[Window], vectors: Sequence[Vector]) -> Vector:
     return np.average(np.stack(vectors), axis=0, weights=weights).astype(np.float32)
 
 
-def _mismatch(windows: Sequence[Window], logits: Sequence[float], platt: Platt) -> float:
-    """Mean over the windows of a long premise, then the worst part of a long claim."""
+def worst(windows: Sequence[Window], logits: Sequence[float]) -> float:
+    """A pair's logit: mean over the windows of a long premise, then the worst part of the claim."""
     parts: dict[int, list[float]] = {}
     for window, logit in zip(windows, logits, strict=True):
         parts.setdefault(window.part, []).append(logit)
-    return sigmoid(platt.a * max(sum(some) / len(some) for some in parts.values()) + platt.b)
+    return max(sum(some) / len(some) for some in parts.values())

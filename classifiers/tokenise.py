@@ -44,12 +44,12 @@ class Tokeniser:
 
     def step(self, text: str) -> list[Window]:
         """The windows of a step: one for ordinary text, several of equal size for dense text."""
-        return [self._single(chunk) for chunk in _even_chunks(self._ids(text), STEP_WINDOW - 2)]
+        return [self._single(chunk) for chunk in _even_chunks(self.ids(text), STEP_WINDOW - 2)]
 
     def pair(self, pair: Pair) -> list[Window]:
         """Every part of the claim against every part of the premise; one window nearly always."""
-        claims = _even_chunks(self._ids(pair.claim), CLAIM_TOKENS)
-        premise = self._ids(pair.premise)
+        claims = _even_chunks(self.ids(pair.claim), CLAIM_TOKENS)
+        premise = self.ids(pair.premise)
         return [
             self._double(chunk, claim, part)
             for part, claim in enumerate(claims)
@@ -63,7 +63,8 @@ class Tokeniser:
         ids = [self._cls, *premise, self._sep, *claim, self._sep]
         return Window(ids=ids, first=len(premise) + 2, part=part)
 
-    def _ids(self, text: str) -> list[int]:
+    def ids(self, text: str) -> list[int]:
+        """The word pieces of a text, without special tokens."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def _special(self, token: str) -> int:

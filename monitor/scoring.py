@@ -1,9 +1,8 @@
 """Scores steps in order: encode once, read with the head, compare the answer with the thinking."""
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 
-from classifiers import premise
+from classifiers.comparison import Comparison
 from classifiers.port import Check, Classifier, Pair, Role, Vector
 from classifiers.segment import segment
 from monitor.types import Step
@@ -19,9 +18,7 @@ class Scorer:
         self._classifier = classifier
         self._prompt = [piece.text for piece in segment(prompt)][-PROMPT_STEPS:]
         self._head = classifier.head()
-        self._thinking: deque[str] = deque(maxlen=premise.SEARCHED_STEPS)
-        self._vectors: deque[Vector] = deque(maxlen=premise.SEARCHED_STEPS)
-        self._answer: deque[str] = deque(maxlen=2)
+        self._comparison = Comparison()
 
     async def score(self, steps: Sequence[Step]) -> list[Mapping[Check, float]]:
         """The scores of the next steps, in order; a check that does not read a step is left out."""
@@ -43,13 +40,9 @@ class Scorer:
 
     def _remember(self, step: Step, vector: Vector) -> Pair | None:
         if step.channel.role is Role.THINKING:
-            self._thinking.append(step.text)
-            self._vectors.append(vector)
+            self._comparison.think(step.text, vector)
             return None
-        self._answer.append(step.text)
-        if not self._thinking:
-            return None
-        return premise.pair(self._thinking, self._vectors, self._answer, vector)
+        return self._comparison.answer(step.text, vector)
 
     def _read(self, step: Step, vector: Vector, mismatch: float | None) -> Mapping[Check, float]:
         head = self._head.read(step.channel.role, vector)

@@ -17,9 +17,11 @@ intent, or on traces in other languages.
 
 ## How it works
 The step encoder turns each step of about 64 tokens into a vector; a causal GRU reads the vectors in
-order and scores every thinking and answer step. The pair encoder reads each step of the answer
-against the part of the thinking that it shares most words with, and the thinking's end. A trace's
-probability is the highest of its steps, for all three checks.
+order and scores every thinking and answer step. Once the answer begins, a learned bag of word
+pieces of all thinking and answer so far joins it. For mismatch, the pair encoder reads each step of
+the answer against the part of the thinking that it shares most words with, and the thinking's end;
+the bag of word pieces and exact comparisons of numbers, options, verdicts, names and words join it.
+A trace's probability is the highest of its steps, for all three checks.
 
 ## Training data
 | source | licence | records for training, at most |
@@ -27,10 +29,12 @@ probability is the highest of its steps, for all three checks.
 {sources}
 
 The authored sets ship in `classifiers/data` (CC0-1.0). One group in six of every source was kept
-out of training; calibration and thresholds come from those groups. Base weights: {base}.
+out of training; those groups fit the 15 numbers that join encoders, words and comparisons, the
+calibration and the thresholds, which are therefore a little flattering. Base weights: {base}.
 
 ## Calibration
-Thresholds aim at 1 % (flag) and 0.2 % (block) false positives on the held-out negatives.
+Thresholds aim at 1 % (flag) and 0.2 % (block) false positives on the held-out negatives. Mismatch
+is flagged no sooner than blocked: its scores shift between kinds of text.
 
 | check | flag | block | held-out positives | held-out negatives |
 |---|---|---|---|---|
@@ -44,8 +48,10 @@ _TAIL: Final = """
 - False-positive rates hold for text like the held-out negatives. Measure them on your own traffic,
   in OBSERVE mode, before you block. A block threshold rests on very few negatives.
 - The maximum over steps grows with length: long harmless traces are flagged more often.
-- Mismatch compares each answer step with three steps of the thinking. What is spread over more of
-  it, arithmetic, code behaviour and omissions are mostly missed.
+- The pair encoder compares each answer step with three steps of the thinking. Mismatch that is
+  spread over more of it, arithmetic, code behaviour and omissions are mostly missed.
+- Much of the mismatch score is what deceivers say: their words tell more than the comparison does.
+  An honest slip between thinking and answer is ranked little above chance (docs/experiments.md).
 - Answers without thinking are judged with little evidence; mismatch is then not scored.
 
 ## Known evasions
@@ -113,5 +119,8 @@ def _cell(value: object) -> str:
 
 
 def _notes(manifest: Mapping[str, Any]) -> str:
-    notes = manifest["evaluation"].get("notes", [])
+    evaluation = manifest["evaluation"]
+    notes = list(evaluation.get("notes", []))
+    if limit := evaluation.get("limit_per_class"):
+        notes.insert(0, f"At most {limit} records of each class of a source; intervals are wide.")
     return "\n".join(["", *(f"- {note}" for note in notes), ""]) if notes else ""

@@ -32,21 +32,30 @@ LIMIT: Final = 100
 _ELICITED: Final = re.compile(r"\b(?:un|mis)?-?aligned (?:AI|model|assistant)\b", re.IGNORECASE)
 
 
-def evaluate(folder: Path, data: Path, limit: int = LIMIT) -> dict[str, dict[str, Report]]:
-    """Measure `folder` on `data/validation`, baselines from `data/train`; update its card."""
+def evaluate(
+    folder: Path, data: Path, limit: int = LIMIT, checks: Sequence[Check] = tuple(Check)
+) -> dict[str, dict[str, Report]]:
+    """Measure `folder` on `data/validation`, baselines from `data/train`; update its card.
+
+    The card is written after every source, so what was measured outlives an interruption; what it
+    says of checks that are not in `checks` stays.
+    """
     loaded = artefact.load(folder)
     scorer = Scorer.open(folder)
-    baselines = {check: _baseline(data / "train", check) for check in Check}
-    found: dict[str, dict[str, Report]] = {}
+    baselines = {check: _baseline(data / "train", check) for check in checks}
+    known = loaded.manifest["evaluation"].get("validation", {})
+    found: dict[str, dict[str, Report]] = known if set(checks) < set(Check) else {}
     for file in sorted((data / "validation").glob("*.parquet")):
         records = [_masked(r) for r in load(file)]
-        found[file.stem] = {
-            check.value: _measure(loaded, scorer, some, check, baselines[check])
-            for check in Check
-            if (some := _chosen(records, check, limit))
-        }
+        found.setdefault(file.stem, {}).update(
+            {
+                check.value: _measure(loaded, scorer, some, check, baselines[check])
+                for check in checks
+                if (some := _chosen(records, check, limit))
+            }
+        )
         print(file.stem, json.dumps(found[file.stem]), flush=True)
-    _record(folder, loaded.manifest, found, limit)
+        _record(folder, loaded.manifest, found, limit)
     return found
 
 

@@ -100,10 +100,14 @@ def _expand(name: str) -> list[onnx.NodeProto]:
     ]
 
 
-def export_head(head: TraceHead, path: Path) -> None:
-    """Write the trace head's arrays and the labels that they were trained for."""
-    state = {k: v.detach().numpy() for k, v in head.state_dict().items()}
-    np.savez(path, labels=np.asarray(HeadScores._fields), **_renamed(state))
+def head_arrays(head: TraceHead) -> dict[str, Any]:
+    """The trace head's part of `head.WEIGHTS`."""
+    return _renamed({k: v.detach().numpy() for k, v in head.state_dict().items()})
+
+
+def write_head(arrays: Mapping[str, Any], path: Path) -> None:
+    """Write the arrays of `head.WEIGHTS` and the labels that they were trained for."""
+    np.savez_compressed(path, labels=np.asarray(HeadScores._fields), **arrays)
 
 
 def _renamed(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from typing import Any, Final
 from classifiers.artefact import Platt
 from classifiers.head import sigmoid
 from classifiers.port import Check, Pair
+from classifiers.runtime import worst
 from classifiers.training.data import Record
-from classifiers.training.scores import Scorer, run, worst
+from classifiers.training.scores import Scorer, run
 
 _TRACES: Final = (
     (
@@ -57,7 +58,7 @@ _PAIRS: Final = (
 
 def golden(folder: Path, calibration: dict[Check, Platt]) -> list[dict[str, Any]]:
     """The texts with the probabilities that the files in `folder` give them."""
-    scorer = Scorer.open(folder, threads=1)
+    scorer = Scorer.open(folder)
     return [_trace(scorer, calibration, *parts) for parts in _TRACES] + [
         _pair(scorer, calibration[Check.MISMATCH], pair) for pair in _PAIRS
     ]
@@ -70,16 +71,19 @@ def _trace(
         id="golden", source="golden", license="CC0-1.0", group="golden", labels={},
         prompt=prompt, thinking=thinking, answer=answer,
     )  # fmt: skip
-    checks = (Check.DECEPTION, Check.DANGEROUS_REASONING)
-    (logits,) = scorer.score([record], checks)
-    scores = {c.value: _rounded(calibration[c], logits[c]) for c in checks}
+    (logits,) = scorer.score([record], tuple(Check))
+    scores = {c.value: _rounded(calibration[c], logits[c]) for c in Check}
     return {"prompt": prompt, "thinking": thinking, "answer": answer, "scores": scores}
 
 
 def _pair(scorer: Scorer, platt: Platt, pair: Pair) -> dict[str, Any]:
     windows = scorer.tokeniser.pair(pair)
-    logit = worst(windows, run(scorer.pairs, windows))
-    return {**pair._asdict(), "scores": {Check.MISMATCH.value: _rounded(platt, logit)}}
+    logit = scorer.head.mismatch(pair, worst(windows, run(scorer.pairs, windows)))
+    return {
+        "premise": pair.premise,
+        "claim": pair.claim,
+        "scores": {Check.MISMATCH.value: _rounded(platt, logit)},
+    }
 
 
 def _rounded(platt: Platt, logit: float) -> float:

@@ -1,12 +1,14 @@
 """Records as the pair model reads them: one pair per answer step."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from classifiers import premise
+from classifiers.comparison import Comparison
+from classifiers.lexical import WIDTH
 from classifiers.port import Check, Pair, Vector
 from classifiers.segment import segment
 from classifiers.tokenise import Tokeniser, Window
@@ -14,6 +16,7 @@ from classifiers.training.data import Record
 
 #: Vectors only break ties; training does without them.
 _NO_VECTOR: Final = np.zeros(1, dtype=np.float32)
+_NO_WORDS: Final = np.zeros(WIDTH, dtype=np.float32)
 #: Long faithful answers are thinned to so many pairs while training.
 MOST_PAIRS: Final = 3
 
@@ -31,16 +34,16 @@ class PairTrace:
         return self.record.labels[Check.MISMATCH]
 
 
-def pairs(record: Record) -> list[Pair]:
-    """The questions that serving asks about this record, in order."""
-    thinking = [p.text for p in segment(record.thinking)][-premise.SEARCHED_STEPS :]
-    answer = [p.text for p in segment(record.answer)]
-    if not thinking:
-        return []
-    nothing: list[Vector] = [_NO_VECTOR] * len(thinking)
-    return [
-        premise.pair(thinking, nothing, answer[: i + 1], _NO_VECTOR) for i in range(len(answer))
+def pairs(record: Record, words: Callable[[str], Vector] = lambda _: _NO_WORDS) -> list[Pair]:
+    """The questions that serving asks about this record, in order; `words` sums up a text."""
+    comparison = Comparison()
+    for piece in segment(record.thinking):
+        comparison.think(piece.text, np.concatenate([_NO_VECTOR, words(piece.text)]))
+    asked = [
+        comparison.answer(p.text, np.concatenate([_NO_VECTOR, words(p.text)]))
+        for p in segment(record.answer)
     ]
+    return [pair for pair in asked if pair is not None]
 
 
 def cut(record: Record, tokeniser: Tokeniser) -> PairTrace:

@@ -1,19 +1,21 @@
 """From a data folder to a verified artefact folder."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 
 from classifiers import artefact
 from classifiers.port import Check
 from classifiers.training.base import base_tokeniser
-from classifiers.training.calibrate import Calibration, calibrate
+from classifiers.training.calibrate import Calibration, calibrate, read_held_out
 from classifiers.training.data import PAIR_RECIPES, STEP_RECIPES, held_out, load_sources
-from classifiers.training.export import export_encoder, export_head, export_plain
+from classifiers.training.export import export_encoder, export_plain, head_arrays, write_head
 from classifiers.training.golden import golden
+from classifiers.training.judge import joints, words
 from classifiers.training.manifest import Findings, write
 from classifiers.training.pair_model import PairModel
 from classifiers.training.pair_train import PairSettings, train_pairs
@@ -39,11 +41,33 @@ def finish(data: Path, folder: Path, steps: StepModel, pairs: PairModel, name: s
     """Export trained models and write everything that serving needs beside them."""
     folder.mkdir(parents=True, exist_ok=True)
     export_encoder(steps.encoder, ("ids", "mask"), "vectors", folder / artefact.STEP_MODEL)
-    export_head(steps.head, folder / artefact.HEAD)
     export_encoder(pairs, ("ids", "mask", "segments"), "logits", folder / artefact.PAIR_MODEL)
     shutil.copyfile(base_tokeniser(), folder / artefact.TOKENISER)
-    found = calibrate(Scorer.open(folder), data / "train")
-    write(folder, name, _findings(data, folder, found))
+    return judge_anew(data, folder, head_arrays(steps.head), name)
+
+
+def judge(data: Path, folder: Path, name: str) -> Path:
+    """Learn everything outside the encoders of an artefact anew, in place."""
+    with np.load(folder / artefact.HEAD, allow_pickle=False) as stored:
+        gru = {key: stored[key] for key in stored.files if key != "labels"}
+    notes = artefact.load(folder).manifest["evaluation"].get("notes", [])
+    return judge_anew(data, folder, gru, name, notes)
+
+
+def judge_anew(
+    data: Path, folder: Path, gru: Mapping[str, Any], name: str, notes: Sequence[str] = ()
+) -> Path:
+    """Learn everything outside the encoders in `folder` and write head, calibration and manifest.
+
+    `gru` holds the trace head's arrays; it may hold more, which are replaced. `notes` say how the
+    encoders were made.
+    """
+    arrays = {**gru, **words(data / "train")}
+    held = read_held_out(Scorer.open(folder, head=arrays), data / "train")
+    arrays |= joints(data / "train", held)
+    write_head(arrays, folder / artefact.HEAD)
+    found = calibrate(Scorer.open(folder), held, data / "train")
+    write(folder, name, _findings(data, folder, found, notes))
     artefact.load(folder)
     return folder
 
@@ -57,7 +81,9 @@ def plain_steps(out: Path) -> Path:
     return out / "fp32.onnx"
 
 
-def _findings(data: Path, folder: Path, found: Mapping[Check, Calibration]) -> Findings:
+def _findings(
+    data: Path, folder: Path, found: Mapping[Check, Calibration], notes: Sequence[str]
+) -> Findings:
     calibration = {check: c.platt for check, c in found.items()}
     counts = {
         check.value: {"positives": c.positives, "negatives": c.negatives}
@@ -67,7 +93,7 @@ def _findings(data: Path, folder: Path, found: Mapping[Check, Calibration]) -> F
         calibration=calibration,
         thresholds={check: c.thresholds for check, c in found.items()},
         sources=_sources(data / "train"),
-        evaluation={"calibration": counts},
+        evaluation={"calibration": counts, "notes": list(notes)},
         golden=golden(folder, calibration),
     )
 

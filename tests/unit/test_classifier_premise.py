@@ -1,16 +1,18 @@
 """What an answer is compared with."""
 
-from collections import deque
-
 import numpy as np
 
-from classifiers import premise
+from classifiers.premise import SEARCHED_STEPS, Premises
 
 ONES = np.ones(4, dtype=np.float32)
 
 
 def pair(thinking, answer):
-    return premise.pair(thinking, [ONES] * len(thinking), answer, ONES)
+    premises = Premises()
+    for text in thinking:
+        premises.think(text, ONES)
+    *_, last = [premises.pair(text, ONES) for text in answer]
+    return last
 
 
 def test_the_last_step_of_the_thinking_is_always_in_the_premise():
@@ -32,14 +34,25 @@ def test_the_claim_is_the_last_two_steps_of_the_answer():
     assert pair(["x"], ["one ", "two ", "three"]).claim == "two three"
 
 
-def test_bounded_queues_are_read_like_lists():
-    thinking, answer = deque(["a ", "b "], maxlen=5), deque(["c"], maxlen=2)
-    vectors = deque([ONES, ONES], maxlen=5)
-    assert premise.pair(thinking, vectors, answer, ONES) == pair(["a ", "b "], ["c"])
+def test_of_very_long_thinking_the_last_steps_are_searched():
+    thinking = ["lost treasure. ", *(f"Line {i}. " for i in range(SEARCHED_STEPS))]
+    assert "treasure" in pair(thinking[:SEARCHED_STEPS], ["treasure"]).premise
+    assert "treasure" not in pair(thinking, ["treasure"]).premise
+
+
+def test_thinking_after_an_answer_is_searched_for_the_next_step():
+    premises = Premises()
+    for text in ("red fox. ", "end. "):
+        premises.think(text, ONES)
+    premises.pair("red fox", ONES)
+    for text in ("green frog. ", "blue jay. ", "grey cat. ", "new end. "):
+        premises.think(text, ONES)
+    assert premises.pair("green frog and red fox", ONES).premise == "red fox. green frog. new end. "
 
 
 def test_vectors_decide_where_words_do_not():
     near, far = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
-    thinking = ["aa ", "bb ", "cc ", "dd "]
-    found = premise.pair(thinking, [far, near, near, far], ["zz"], near)
-    assert found.premise == "bb cc dd "
+    premises = Premises()
+    for text, vector in zip(["aa ", "bb ", "cc ", "dd "], [far, near, near, far], strict=True):
+        premises.think(text, vector)
+    assert premises.pair("zz", near).premise == "bb cc dd "

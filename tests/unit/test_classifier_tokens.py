@@ -27,12 +27,12 @@ def test_a_dense_step_is_split_and_nothing_is_dropped(tokeniser, text):
     assert all(len(w.ids) <= STEP_WINDOW for w in windows)
     joined = [i for w in windows for i in inner(w)]
     assert len(windows) > 1
-    assert joined == list(tokeniser._ids(text))
+    assert joined == list(tokeniser.ids(text))
 
 
 def test_a_long_word_does_not_become_one_unknown_token(tokeniser):
     unknown = tokeniser._tokenizer.token_to_id("[UNK]")
-    assert unknown not in tokeniser._ids("k" * 1500)
+    assert unknown not in tokeniser.ids("k" * 1500)
 
 
 def test_windows_of_one_step_are_about_equally_long(tokeniser):
@@ -43,7 +43,7 @@ def test_windows_of_one_step_are_about_equally_long(tokeniser):
 def test_a_pair_marks_where_the_claim_begins(tokeniser):
     (window,) = tokeniser.pair(Pair("It is 42.", "It is 43."))
     claim = list(window.ids[window.first : -1])
-    assert claim == tokeniser._ids("It is 43.")
+    assert claim == tokeniser.ids("It is 43.")
 
 
 def test_an_overlong_pair_puts_every_claim_part_against_every_premise_part(tokeniser):
