@@ -48,7 +48,8 @@ def rescore(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...", help="Files, folders, or the address of an audit store."
+            metavar="INPUT...",
+            help="Files, folders, s3://bucket/path, or the address of an audit store.",
         ),
     ],
     out: Annotated[
@@ -126,6 +127,10 @@ def rescore(
     And from the audit store, against what was decided live:
 
     subtext rescore sqlite:///subtext.db --out results --compare stored
+
+    On a Ray cluster, which RAY_ADDRESS names, with the same results:
+
+    subtext rescore s3://bucket/logs --out results --engine ray
 
     Ctrl-C or a crash loses nothing: the same command goes on where it stopped. Records that cannot
     be read are in results/bad.jsonl, with line and reason; the results are results/*.parquet.
