@@ -32,7 +32,7 @@ def rescore(inputs, out, making=make, **options):
 
 def main(calls):
     """Do each, and print what went wrong; all on the cluster that this process starts."""
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ |= {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_worker_niceness": "0"}
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     for call in json.loads(calls):
         making = broken if call.pop("broken", False) else make

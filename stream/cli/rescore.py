@@ -51,7 +51,8 @@ def rescore(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Files, folders, or the address of an audit store or of a Kafka topic.",
+            help="Files, folders, s3://bucket/path, or the address of an audit store or a Kafka "
+            "topic.",
         ),
     ],
     out: Annotated[
@@ -133,6 +134,10 @@ def rescore(
     From Kafka, by time or offset; credentials come from SUBTEXT_KAFKA_USER and _PASSWORD:
 
     subtext rescore 'kafka://host:9092/subtext.traces?from=2026-11-01&to=2026-11-08' --out week
+
+    On a Ray cluster, which RAY_ADDRESS names, with the same results:
+
+    subtext rescore s3://bucket/logs --out results --engine ray
 
     Ctrl-C or a crash loses nothing: the same command goes on where it stopped. Records that cannot
     be read are in results/bad.jsonl, with line and reason; the results are results/*.parquet.

@@ -114,6 +114,7 @@ def _connected() -> Iterator[None]:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # a terminal is no place for its log
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as this process; Ray's own default is 15
     alone = {"num_cpus": available_cpus(), "include_dashboard": False}
     options = {} if os.environ.get("RAY_ADDRESS") else alone
     try:

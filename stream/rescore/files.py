@@ -16,8 +16,11 @@ import pyarrow.parquet as pq
 import zstandard
 
 from monitor.dialects.jsontext import Parsed, parse
+from stream.rescore.remote import RemoteFile
 
-__all__ = ["SUFFIXES", "Record", "read_file"]
+__all__ = ["SUFFIXES", "Place", "Record", "read_file"]
+
+Place: TypeAlias = Path | RemoteFile
 
 #: What is taken from a folder.
 SUFFIXES = (
@@ -53,7 +56,7 @@ class Record:
     consumed: int = 0
 
 
-def read_file(path: Path, source: str) -> Iterator[Record]:
+def read_file(path: Place, source: str) -> Iterator[Record]:
     """Yield every record of a file. Damage is a record with a problem, not an exception.
 
     Raises OSError when the file cannot be opened or read at all.
@@ -70,7 +73,7 @@ def read_file(path: Path, source: str) -> Iterator[Record]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, BinaryIO]]:
+def _opened(path: Place) -> Iterator[tuple[BinaryIO, BinaryIO]]:
     """The decompressed bytes, and the file below whose position shows the progress."""
     with path.open("rb") as raw:
         if path.name.endswith(".gz"):
@@ -82,7 +85,7 @@ def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, BinaryIO]]:
             yield raw, raw
 
 
-def _splitter(path: Path) -> _Splitter:
+def _splitter(path: Place) -> _Splitter:
     """How this file is cut into records."""
     start = _first_byte(path)
     if start == b"[":
@@ -92,7 +95,7 @@ def _splitter(path: Path) -> _Splitter:
     return _lines
 
 
-def _numbered(path: Path, source: str, split: _Splitter) -> Iterator[Record]:
+def _numbered(path: Place, source: str, split: _Splitter) -> Iterator[Record]:
     with _opened(path) as (data, raw):
         for line, parsed in split(data):
             value, problem = parsed
@@ -177,14 +180,14 @@ def _element(text: str) -> Parsed:
     return Parsed(problem="not UTF-8 text") if _NOT_UTF8.search(text) else parse(text)
 
 
-def _first_byte(path: Path) -> bytes:
+def _first_byte(path: Place) -> bytes:
     with _opened(path) as (data, _):
         while (byte := data.read(1)) in _BLANK and byte:
             pass
         return byte
 
 
-def _has_line(path: Path) -> bool:
+def _has_line(path: Place) -> bool:
     """Whether the first line is an object by itself: then the file is one of JSON lines."""
     with _opened(path) as (data, _):
         first = next((line for line in _bounded_lines(data) if line.strip()), b"")
@@ -193,15 +196,15 @@ def _has_line(path: Path) -> bool:
         return isinstance(_parsed(first).value, dict)
 
 
-def _is_document(path: Path) -> bool:
+def _is_document(path: Place) -> bool:
     with _opened(path) as (data, _):
         whole = data.read(MAX_RECORD + 1)
     return len(whole) <= MAX_RECORD and _parsed(whole).value is not None
 
 
-def _parquet(path: Path, source: str) -> Iterator[Record]:
-    size = path.stat().st_size
-    with pq.ParquetFile(path) as table:
+def _parquet(path: Place, source: str) -> Iterator[Record]:
+    with path.open("rb") as raw, pq.ParquetFile(raw) as table:
+        size = raw.seek(0, io.SEEK_END)
         total, number = max(1, table.metadata.num_rows), 0
         for batch in table.iter_batches(batch_size=_PARQUET_ROWS):
             for row in batch.to_pylist():

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Protocol
 
 from monitor.dialects.logs import FieldMap, Logged, read_logged
@@ -12,8 +12,9 @@ from monitor.sealing import Keyring
 from monitor.store import Store
 from monitor.types import Check
 from stream.rescore.errors import RescoreError
-from stream.rescore.files import SUFFIXES, Record, read_file
+from stream.rescore.files import SUFFIXES, Place, Record, read_file
 from stream.rescore.items import Before, Item
+from stream.rescore.remote import RemoteFile, find, is_address, shown
 from stream.rescore.topic import SCHEME, TopicInput
 
 __all__ = ["Before", "FileInput", "Input", "Item", "StoreInput", "find_inputs", "without_password"]
@@ -40,14 +41,16 @@ class Input(Protocol):
 class FileInput:
     """A file of records."""
 
-    path: Path
-    #: Bytes on disk.
+    path: Place
+    #: Bytes as they are kept, compressed or not.
     size: int
     modified_ns: int
 
     @classmethod
-    def of(cls, path: Path) -> "FileInput":
+    def of(cls, path: Place) -> "FileInput":
         """Look at a file without reading it."""
+        if isinstance(path, RemoteFile):
+            return cls(path=path, size=path.size, modified_ns=path.modified_ns)
         stat = path.stat()
         return cls(path=path, size=stat.st_size, modified_ns=stat.st_mtime_ns)
 
@@ -61,12 +64,12 @@ class FileInput:
             for record in read_file(self.path, _label(self.path)):
                 yield _understood(record, fields)
         except OSError as error:
-            raise RescoreError(f"{self.path} cannot be read: {error.strerror}.") from error
+            raise RescoreError(f"{self.path} cannot be read: {error.strerror or error}.") from error
 
 
-def _label(path: Path) -> str:
+def _label(path: Place) -> str:
     """The path as text that every file format can hold."""
-    return os.fsencode(path).decode("utf-8", errors="replace")
+    return os.fsencode(str(path)).decode("utf-8", errors="replace")
 
 
 def _understood(record: Record, fields: FieldMap | None) -> Item:
@@ -148,10 +151,18 @@ def _meant(name: str, known: Iterable[Mapping[str, Any]]) -> list[Input]:
         return [StoreInput.of(name, known)]
     if name.startswith(SCHEME):
         return [TopicInput.of(name, known)]
-    return [FileInput.of(path) for path in _files(Path(name))]
+    found = _remote_files(name) if is_address(name) else _files(Path(name))
+    return [FileInput.of(path) for path in found]
 
 
-def _files(path: Path) -> list[Path]:
+def _remote_files(address: str) -> Sequence[Place]:
+    found = [f for f in find(address) if not f.below or _is_meant(PurePosixPath(f.below))]
+    if not found:
+        raise RescoreError(f"{shown(address)} holds no file of records: {', '.join(SUFFIXES)}.")
+    return found
+
+
+def _files(path: Path) -> Sequence[Place]:
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -162,5 +173,5 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
-def _is_meant(path: Path) -> bool:
+def _is_meant(path: PurePath) -> bool:
     return path.name.endswith(SUFFIXES) and not any(p.startswith((".", "_")) for p in path.parts)
