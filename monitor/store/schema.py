@@ -91,6 +91,26 @@ verdicts = Table(
 Index(None, verdicts.c.created_at, verdicts.c.seq)
 Index(None, verdicts.c.decision, verdicts.c.seq)
 Index(None, verdicts.c.model, verdicts.c.seq)
+Index(None, verdicts.c.tenant, verdicts.c.seq)
+#: High probabilities are what people look for, and rare.
+SCORE_STEPS = (0.5, 0.9)
+SCORES = ("deception", "dangerous_reasoning", "mismatch")
+
+
+def score_index(check: str, step: float) -> str:
+    """Return the name of the index of what has at least this probability."""
+    return f"ix_verdicts_{check}_{step * 100:.0f}"
+
+
+for _check in SCORES:
+    for _step in SCORE_STEPS:
+        _high = text(f"{_check} >= {_step}")
+        Index(
+            score_index(_check, _step),
+            verdicts.c.seq,
+            sqlite_where=_high,
+            postgresql_where=_high,
+        )
 _talk = text("conversation_id <> ''")
 Index(
     "ix_verdicts_conversation",

@@ -1,18 +1,25 @@
 """Questions about verdicts, as SQL."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, select
 
 from monitor.sealing import Keyring
-from monitor.store import chain
+from monitor.store import chain, texts
 from monitor.store.content import NO_POINTERS, label, unpack
 from monitor.store.errors import CorruptContent, Locked
 from monitor.store.rows import Page, Query, StoredVerdict, Summary, VerdictRow
-from monitor.store.schema import contents, records, reviews, verdicts
+from monitor.store.schema import (
+    SCORE_STEPS,
+    contents,
+    records,
+    reviews,
+    score_index,
+    verdicts,
+)
 from monitor.store.sealed import Home, Text, data_of, excerpt_of
-from monitor.store.texts import has_words
 from monitor.types import Decision, Outcome
 
 MAX_PAGE = 500
@@ -31,10 +38,43 @@ _everything = (
 def page(connection: Connection, query: Query, keys: Keyring) -> Page:
     """Return the newest verdicts that fit the query."""
     limit = max(1, min(query.limit, MAX_PAGE))
-    wanted = ROWS.where(*conditions(query)).order_by(verdicts.c.seq.desc()).limit(limit + 1)
+    if query.text is not None and connection.dialect.name == "sqlite":
+        wanted = _by_words(query, query.text)
+    else:
+        fitting = (*conditions(query), *_near(query))
+        wanted = _hinted(query).where(*fitting).order_by(verdicts.c.seq.desc())
+    wanted = wanted.limit(limit + 1)
     found = [row_of(row, keys) for row in connection.execute(wanted)]
     more = len(found) > limit
     return Page(rows=tuple(found[:limit]), next_before=found[limit - 1].seq if more else None)
+
+
+def _by_words(query: Query, words: str) -> Select[Any]:
+    """Let SQLite read its index of words from the newest text on, as far as a page needs."""
+    rest = replace(query, text=None)
+    wanted = ROWS.join(texts.index, verdicts.c.seq == texts.index.c.rowid + 0)
+    if query.before is not None:
+        wanted = wanted.where(texts.index.c.rowid < query.before)
+    return wanted.where(texts.matches(words), *conditions(rest)).order_by(
+        texts.index.c.rowid.desc()
+    )
+
+
+def _hinted(query: Query) -> Select[Any]:
+    """Tell SQLite, which keeps no statistics, that high probabilities are rare."""
+    step = _step(query)
+    narrower = query.conversation_id or query.run or query.verdict_ids or query.since or query.until
+    if query.check is None or step is None or narrower:
+        return ROWS
+    name = score_index(query.check.value, step)
+    return ROWS.with_hint(verdicts, f"INDEXED BY {name}", "sqlite")
+
+
+def _step(query: Query) -> float | None:
+    """The index of probabilities that has all that is asked for."""
+    least = query.min_probability
+    fitting = [step for step in SCORE_STEPS if least is not None and step <= least]
+    return max(fitting, default=None)
 
 
 def stored(connection: Connection, verdict_id: str, keys: Keyring) -> StoredVerdict | None:
@@ -124,16 +164,29 @@ def _found(query: Query) -> Iterator[ColumnElement[bool]]:
         own = select(reviews.c.verdict_seq).where(reviews.c.reviewer == label(query.reviewer))
         yield verdicts.c.seq.in_(own)
     if query.text is not None:
-        yield has_words(query.text)
+        yield texts.has_words(query.text)
 
 
 def _in_time(query: Query) -> Iterator[ColumnElement[bool]]:
     if query.before is not None:
         yield verdicts.c.seq < query.before
+    # As a value of its own, so that no index is chosen for it that would have to be sorted.
+    made = verdicts.c.created_at.concat("")
     if query.since is not None:
-        yield verdicts.c.created_at >= query.since
+        yield made >= query.since
     if query.until is not None:
-        yield verdicts.c.created_at < query.until
+        yield made < query.until
+
+
+def _near(query: Query) -> Iterator[ColumnElement[bool]]:
+    """Between which records a time lies: they are almost in its order, and pages are in theirs."""
+    whole = [verdicts.c.created_at >= query.since] if query.since is not None else []
+    whole += [verdicts.c.created_at < query.until] if query.until is not None else []
+    seq = verdicts.c.seq + 0  # read from the index on times, and not from the end of all records
+    if query.since is not None:
+        yield verdicts.c.seq >= select(func.min(seq)).where(*whole).scalar_subquery()
+    if query.until is not None:
+        yield verdicts.c.seq <= select(func.max(seq)).where(*whole).scalar_subquery()
 
 
 def _of_whom(query: Query) -> Iterator[ColumnElement[bool]]:
@@ -155,6 +208,9 @@ def _decided(query: Query) -> Iterator[ColumnElement[bool]]:
         yield verdicts.c.unscored.is_not(None) if query.unscored else verdicts.c.unscored.is_(None)
     if query.gaps is not None:
         yield verdicts.c.coverage_gaps != "" if query.gaps else verdicts.c.coverage_gaps == ""
+    step = _step(query)
+    if query.check is not None and step is not None:  # as the index has it
+        yield verdicts.c[query.check.value] >= literal(step, literal_execute=True)
     if query.check is not None and query.min_probability is not None:
         yield verdicts.c[query.check.value] >= query.min_probability
     if query.check is not None and query.max_probability is not None:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, select, update
 
-from monitor.audit import AuditRecord, Kind, Report
+from monitor.audit import AuditRecord, Kind, Report, verify
 from monitor.sealing import Keyring
 from monitor.store import chain, checkpoints, inspection, search, texts
 from monitor.store.accounts import Accounts
@@ -223,6 +223,16 @@ class Store:
         with reading(self._engine) as connection:
             more = inspection.afterwards(connection, erasures)
             return inspection.with_problems(report, more)
+
+    def audit_chain(
+        self,
+        *,
+        expect_size: int | None = None,
+        expect_head: str | None = None,
+        watch: Watch = iter,
+    ) -> Report:
+        """Verify the chain alone, several times as fast; see `audit`."""
+        return verify(watch(self.records()), expect_size=expect_size, expect_head=expect_head)
 
     def _stream(self, rows: Select[Any], start: int = FIRST) -> Iterator[Row[Any]]:
         wanted = rows.order_by(records.c.seq).limit(BATCH)

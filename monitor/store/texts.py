@@ -7,7 +7,18 @@ finds the same on both. The table is none of `schema.metadata`: it is another on
 import re
 from collections.abc import Sequence
 
-from sqlalchemy import Boolean, ColumnElement, Connection, bindparam, false, text
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Integer,
+    TextClause,
+    bindparam,
+    column,
+    false,
+    table,
+    text,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -64,6 +75,16 @@ def drop(connection: Connection, seqs: Sequence[int]) -> None:
     if seqs:
         statement = _drop[connection.dialect.name].bindparams(bindparam("seqs", expanding=True))
         connection.execute(statement, {"seqs": list(seqs)})
+
+
+#: SQLite's, for statements that read it from its end.
+index = table("texts", column("rowid", Integer()))
+
+
+def matches(words: str) -> ColumnElement[bool] | TextClause:
+    """Return the condition that a row of SQLite's index has these words."""
+    asked = Asked(words).fts5
+    return text("texts MATCH :asked").bindparams(asked=asked) if asked else false()
 
 
 class Asked:

@@ -207,3 +207,10 @@ def test_ranges_are_sets_of_numbers():
         others.add(first, last)
     expected = {*range(1, 4), *range(10, 31)} - {*range(2, 12), 25, 26}
     assert set(some.without(others)) == expected
+
+
+def test_the_chain_alone_can_be_verified(shared, tamper):
+    tamper("UPDATE contents SET excerpt = 'harmless' WHERE seq = 1")
+    assert shared.audit_chain(expect_size=7).ok
+    tamper("UPDATE records SET created_at = '1999' WHERE seq = 2")
+    assert [problem.seq for problem in shared.audit_chain().problems] == [2]

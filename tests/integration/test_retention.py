@@ -1,6 +1,7 @@
 """Texts go when their time is over, or when somebody says so, and the log tells."""
 
 import asyncio
+import base64
 import re
 from datetime import UTC, datetime
 
@@ -109,3 +110,48 @@ def test_a_store_that_fails_is_tried_again(store, monkeypatch):
         patch.setattr(store.retention, "erase", broken)
         assert attempt(store, Rules.read(["1d"]), NOW) == Erased()
     assert attempt(store, Rules.read(["1d"]), NOW) == Erased(texts=4)
+
+
+@pytest.fixture
+def key_file(tmp_path):
+    path = tmp_path / "content.keys"
+    path.write_text(f'[[keys]]\nid = "one"\nkey = "{base64.b64encode(bytes(32)).decode()}"\n')
+    path.chmod(0o600)
+    return path
+
+
+def test_texts_are_encrypted_after_the_fact_and_verified_with_and_without_the_key(
+    url, store, key_file
+):
+    told = command(url, "renew", "--content-keys", str(key_file), "--by", "anna")
+    assert told == "Encrypted: 4. Taken into the search: 0.\n"
+    told = command(url, "verify")
+    assert "4 texts are encrypted with keys that were not given" in told
+    assert "Everything fits." in told
+    assert "encrypted" not in command(url, "verify", "--content-keys", str(key_file))
+    assert "encrypted 4" in command(url, "erasures")
+    assert "for want of their keys: 4" in command(url, "renew", code=1)
+
+
+def test_the_chain_alone_is_verified_on_demand(url, store):
+    assert "Everything fits." in command(url, "verify", "--chain-only")
+
+
+def test_new_texts_are_not_put_in_the_clear_beside_encrypted_ones(url, store, key_file):
+    command(url, "renew", "--content-keys", str(key_file))
+    words = ["serve", "--demo", "--database", url]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 64
+    assert "--content-keys" in result.output
+
+
+def test_a_bad_file_of_keys_is_refused(url, store, key_file):
+    key_file.chmod(0o644)
+    assert "chmod 600" in command(url, "verify", "--content-keys", str(key_file), code=64)
+
+
+@pytest.mark.parametrize("option", ["--keep-text", "--keep-allowed-text"])
+def test_a_rule_that_says_nothing_is_refused(url, option):
+    result = CliRunner().invoke(app, ["serve", "--demo", "--database", url, option, "soon"])
+    assert result.exit_code == 64
+    assert "no length of time" in result.output
