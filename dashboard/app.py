@@ -9,12 +9,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from dashboard import api, desk, login, pages
+from dashboard import api, desk, login, overview, pages
 from dashboard.answers import problem
 from dashboard.entry import Entry
 from dashboard.guard import Guard
 from dashboard.port import Console, Judge, Records
 from dashboard.refusal import RefusedError
+from dashboard.trends import Trends
 from monitor.health import Health
 from monitor.rulebook import Rulebook
 from monitor.store import Conflict, StoreError
@@ -45,6 +46,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
         policy=policy,
         health=health,
         try_line=try_line,
+        trends=Trends(store.tallies),
         metrics=metrics,
     )
     # The interactive documentation would load scripts from another origin.
@@ -53,6 +55,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     app.include_router(pages.routes(console))
     app.include_router(desk.routes(console))
     app.include_router(login.routes(console))
+    app.include_router(overview.routes(console))
     app.mount("/static", StaticFiles(directory=str(files("dashboard") / "static")))
     _explain_errors(app, console)
     _explain_refusals(app)

@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from dashboard.trends import Trends
 from monitor.health import Health
 from monitor.rulebook import Rulebook
-from monitor.store import Accounts, Reviews
+from monitor.store import Accounts, Reviews, Tallies
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.types import Trace, Verdict
 
@@ -25,6 +26,11 @@ class Records(Protocol):
     @property
     def reviews(self) -> Reviews:
         """What people answered, and what waits for them."""
+        ...
+
+    @property
+    def tallies(self) -> Tallies:
+        """Counts over time."""
         ...
 
     def verdicts(self, query: Query, /) -> Page:
@@ -60,5 +66,7 @@ class Console:
     health: Health
     #: A command that sends a first trace, shown while there is nothing else to show.
     try_line: str
+    #: Counts over time, kept.
+    trends: Trends
     #: All metrics in the text format of Prometheus.
     metrics: Callable[[], bytes] = bytes

@@ -1,7 +1,7 @@
 """Jinja as the pages use it: everything is escaped, and undefined names are errors."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +22,13 @@ OUTCOMES = {
     Outcome.DISMISS: "Dismissed",
     Outcome.ESCALATE: "Escalated",
 }
+#: Pages, what they are called, and the right without which they are not offered.
+PLACES = (
+    ("/overview", "Overview", None),
+    ("/", "Decisions", None),
+    ("/queue", "Queue", None),
+    ("/people", "People", "manage"),
+)
 #: Why a check could not be made, when the store can only say that it was not.
 CHANNEL_NAMES = {"thinking": "Thinking", "answer": "Answer", "tool_call": "Tool calls"}
 #: What a person calls each gap, and what it means.
@@ -46,7 +53,7 @@ def _environment_of() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "inert": inert,
         "visible": visible,
         "clock": lambda when: when[11:19],
@@ -55,15 +62,35 @@ def _environment_of() -> Environment:
         "slug": lambda text: quote(text, safe=""),
         "two": lambda p: f"{p:.2f}",
         "count": lambda n: f"{n:,}",
+        "share": _share,
+        "age": _age,
     }
+    environment.filters |= filters
     environment.globals |= {
         "CHECKS": [(check, NAMES[check]) for check in Check],
         "DECISIONS": [(d.name.lower(), DECISIONS[d]) for d in Decision],
         "OUTCOMES": OUTCOMES,
         "CHANNELS": CHANNEL_NAMES,
+        "PLACES": PLACES,
         "GAPS": {gap.value: told for gap, told in GAPS.items()},
     }
     return environment
+
+
+def _share(part: float | None) -> str:
+    """A part of all in percent, small ones with more digits."""
+    if part is None:
+        return "\u2013"
+    percent = part * 100
+    return f"{percent:.2f} %" if 0 < percent < 1 else f"{percent:.1f} %"
+
+
+def _age(age: timedelta) -> str:
+    """How long ago, in one unit."""
+    minutes = int(age.total_seconds() // 60)
+    if minutes < 120:
+        return f"{max(minutes, 0)} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} d"
 
 
 def _day(when: str) -> str:

@@ -5,6 +5,7 @@ from monitor.store.checkpoints import Link, StoredCheckpoint
 from monitor.store.errors import Conflict, CorruptContent, StoreError, StoreUnavailable
 from monitor.store.reviews import Asker, Reviews
 from monitor.store.rows import (
+    Backlog,
     Claim,
     Page,
     Query,
@@ -16,11 +17,14 @@ from monitor.store.rows import (
     VerdictRow,
 )
 from monitor.store.store import Store
+from monitor.store.tallies import Cell, Tallies, Tally
 
 __all__ = [
     "Accounts",
     "Act",
     "Asker",
+    "Backlog",
+    "Cell",
     "Claim",
     "Conflict",
     "CorruptContent",
@@ -36,6 +40,8 @@ __all__ = [
     "StoredReview",
     "StoredVerdict",
     "Summary",
+    "Tallies",
+    "Tally",
     "Task",
     "VerdictRow",
 ]

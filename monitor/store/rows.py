@@ -121,6 +121,16 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What waits for a person, by how long."""
+
+    #: All that wait.
+    total: int
+    #: When the oldest were judged, oldest first; at most `reviews.MAX_AGES`.
+    since: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """How many verdicts the store holds, those of re-scoring runs left out."""
 

@@ -58,6 +58,9 @@ records = Table(
 )
 _policies = text("kind = 'policy'")
 Index("ix_records_policies", records.c.seq, sqlite_where=_policies, postgresql_where=_policies)
+#: Whatever is no verdict, by kind: little among much.
+_acts = text("kind <> 'verdict'")
+Index("ix_records_acts", records.c.kind, records.c.seq, sqlite_where=_acts, postgresql_where=_acts)
 
 verdicts = Table(
     "verdicts",
@@ -114,6 +117,23 @@ WAITING = (
     "(review = 'escalate' OR (review IS NULL AND (decision > 0 OR unscored IS NOT NULL)))"
 )
 _waiting = text(WAITING)
+#: All that is counted over time: no row has to be read for it.
+Index(
+    "ix_verdicts_counted",
+    verdicts.c.created_at,
+    verdicts.c.decision,
+    verdicts.c.model,
+    verdicts.c.deception,
+    verdicts.c.dangerous_reasoning,
+    verdicts.c.mismatch,
+    verdicts.c.unscored,
+    verdicts.c.failed_open,
+    verdicts.c.coverage_gaps,
+    # SQLite reads the row to see what is null in all of the index.
+    verdicts.c.run,
+    sqlite_where=_live,
+    postgresql_where=_live,
+)
 Index("ix_verdicts_waiting", verdicts.c.seq, sqlite_where=_waiting, postgresql_where=_waiting)
 
 contents = Table(

@@ -71,7 +71,7 @@ def summary(connection: Connection) -> Summary:
     """Count the verdicts."""
     live = verdicts.c.run.is_(None)
     counts = select(verdicts.c.decision, func.count()).where(live).group_by(verdicts.c.decision)
-    found = {_decision(d): n for d, n in connection.execute(counts)}
+    found = {decision_of(d): n for d, n in connection.execute(counts)}
     gaps = select(func.count()).where(live, verdicts.c.coverage_gaps != "")
     unscored = select(func.count()).where(live, verdicts.c.unscored.is_not(None))
     return Summary(
@@ -111,7 +111,7 @@ def row_of(row: Row[Any]) -> VerdictRow:
     """Read a row of `ROWS`; CorruptContent when it holds what nobody writes."""
     fields = {name: getattr(row, name) for name in VerdictRow.__slots__}
     fields["review"] = None if row.review is None else outcome_of(row.review)
-    return VerdictRow(**{**fields, "decision": _decision(row.decision)})
+    return VerdictRow(**{**fields, "decision": decision_of(row.decision)})
 
 
 def outcome_of(value: str) -> Outcome:
@@ -122,7 +122,8 @@ def outcome_of(value: str) -> Outcome:
         raise CorruptContent(f"{value!r} stands in place of the outcome of a review") from error
 
 
-def _decision(value: int) -> Decision:
+def decision_of(value: int) -> Decision:
+    """Read what a column says of a decision."""
     try:
         return Decision(value)
     except ValueError as error:

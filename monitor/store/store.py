@@ -17,6 +17,7 @@ from monitor.store.inspection import Watch
 from monitor.store.reviews import Reviews
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.store.schema import contents, heartbeats, records, verdicts
+from monitor.store.tallies import Tallies
 from monitor.types import Trace, Verdict
 
 #: Records read at a time; between two reads no transaction is open.
@@ -44,6 +45,8 @@ class Store:
         self.reviews = Reviews(self)
         #: Who may come in.
         self.accounts = Accounts(self)
+        #: Counts over time.
+        self.tallies = Tallies(self)
 
     @classmethod
     def open(cls, url: str = "sqlite:///subtext.db", *, must_exist: bool = False) -> Self:
