@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse
 from classifiers.port import Check
 from dashboard.inert import inert, visible
 from dashboard.spans import NAMES
+from monitor.audit import Kind
 from monitor.gaps import MEANING
 from monitor.types import Decision, Gap, Outcome
 
@@ -22,12 +23,25 @@ OUTCOMES = {
     Outcome.DISMISS: "Dismissed",
     Outcome.ESCALATE: "Escalated",
 }
+#: What a person calls each kind of record.
+KIND_NAMES = {
+    Kind.VERDICT: "Verdicts",
+    Kind.POLICY: "Policies",
+    Kind.CHANGE: "Changes",
+    Kind.REVIEW: "Reviews",
+    Kind.ACCOUNT: "Accounts",
+}
 #: Pages, what they are called, and the right without which they are not offered.
 PLACES = (
     ("/overview", "Overview", None),
     ("/", "Decisions", None),
     ("/queue", "Queue", None),
+    ("/thresholds", "Thresholds", None),
+    ("/policies", "Policies", None),
+    ("/audit", "Audit log", "settle"),
     ("/people", "People", "manage"),
+    ("/tokens", "Tokens", "manage"),
+    ("/settings", "Settings", "manage"),
 )
 #: Why a check could not be made, when the store can only say that it was not.
 CHANNEL_NAMES = {"thinking": "Thinking", "answer": "Answer", "tool_call": "Tool calls"}
@@ -72,6 +86,7 @@ def _environment_of() -> Environment:
         "OUTCOMES": OUTCOMES,
         "CHANNELS": CHANNEL_NAMES,
         "PLACES": PLACES,
+        "KIND_NAMES": KIND_NAMES,
         "GAPS": {gap.value: told for gap, told in GAPS.items()},
     }
     return environment

@@ -25,7 +25,9 @@ from monitor.rulebook import Rulebook, to_toml
 from monitor.store import Store
 from stream import proxy, replay
 from stream.checkpoints import attesting
+from stream.policy_writer import WrittenPolicy
 from stream.reload import PolicySource, following
+from stream.shown import settings_shown
 from stream.tracing import Tracer
 
 #: In a demo, a recorded response is asked for so often (seconds), so that the dashboard lives.
@@ -116,6 +118,8 @@ class Server:
             ),
             try_line=_try_line(sidecar),
             metrics=engine.metrics.exposition,
+            settings=settings_shown(self, sidecar),
+            policy_file=WrittenPolicy.of(self.source),
         )
         config = uvicorn.Config(
             app, log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=2

@@ -3,8 +3,10 @@
 from monitor.store.accounts import Accounts, Act
 from monitor.store.checkpoints import Link, StoredCheckpoint
 from monitor.store.errors import Conflict, CorruptContent, StoreError, StoreUnavailable
+from monitor.store.log import Change, Log
 from monitor.store.reviews import Asker, Reviews
 from monitor.store.rows import (
+    Answered,
     Backlog,
     Claim,
     Page,
@@ -22,13 +24,16 @@ from monitor.store.tallies import Cell, Tallies, Tally
 __all__ = [
     "Accounts",
     "Act",
+    "Answered",
     "Asker",
     "Backlog",
     "Cell",
+    "Change",
     "Claim",
     "Conflict",
     "CorruptContent",
     "Link",
+    "Log",
     "Page",
     "Query",
     "Queue",

@@ -95,6 +95,21 @@ class StoredReview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A verdict and its newest answer, in numbers."""
+
+    #: When the verdict was made.
+    created_at: str
+    #: Of the checks that could be made.
+    scores: Mapping[Check, float]
+    #: Checks that reached the flag threshold that held then.
+    crossed: frozenset[Check]
+    outcome: Outcome
+    #: What the reviewer said of checks.
+    said: Mapping[Check, bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """Who is at a verdict, until when."""
 

@@ -14,6 +14,7 @@ from monitor.store.checkpoints import Link, StoredCheckpoint
 from monitor.store.content import Content, columns, pack
 from monitor.store.database import connect, reading, writing
 from monitor.store.inspection import Watch
+from monitor.store.log import Log
 from monitor.store.reviews import Reviews
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.store.schema import contents, heartbeats, records, verdicts
@@ -47,6 +48,8 @@ class Store:
         self.accounts = Accounts(self)
         #: Counts over time.
         self.tallies = Tallies(self)
+        #: What happened besides verdicts, and where the chain stands.
+        self.log = Log(self)
 
     @classmethod
     def open(cls, url: str = "sqlite:///subtext.db", *, must_exist: bool = False) -> Self:
@@ -56,6 +59,11 @@ class Store:
     def close(self) -> None:
         """Give the connections back; a database in memory is gone."""
         self._engine.dispose()
+
+    @property
+    def address(self) -> str:
+        """Where the database is, without its password."""
+        return self._engine.url.render_as_string(hide_password=True)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

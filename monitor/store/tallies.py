@@ -1,7 +1,7 @@
 """Counts over time, each over a bounded stretch that an index holds in full."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +13,17 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
+    exists,
     func,
     or_,
     select,
 )
 
+from monitor.store import chain
 from monitor.store.reviews import Turns
-from monitor.store.schema import verdicts
-from monitor.store.search import decision_of
+from monitor.store.rows import Answered
+from monitor.store.schema import records, reviews, verdicts
+from monitor.store.search import decision_of, outcome_of
 from monitor.types import Check, Decision
 
 #: Steps in which scores are counted: 0.001.
@@ -88,6 +91,12 @@ class Tallies:
             stretch = {"since": since, "until": until}
             return int(connection.execute(wanted, stretch).scalar_one())
 
+    def answered(self, limit: int) -> tuple[Answered, ...]:
+        """Return verdicts with their newest answers, the newest of those first; no runs."""
+        with self._turns.reading() as connection:
+            rows: list[Row[Any]] = list(connection.execute(_answers.limit(limit)))
+        return tuple(map(_answered, rows))
+
     def failed_open(self, since: str, until: str, limit: int) -> tuple[str, ...]:
         """Return the newest verdicts of a stretch by which something passed unjudged."""
         wanted = (
@@ -117,6 +126,48 @@ _over = (
     for check in Check
 )
 _cells = select(*_alike, func.count().label("n"), *_over).where(_live).group_by(*_alike)
+
+
+_later = reviews.alias()
+_answers = (
+    select(
+        reviews.c.outcome,
+        *(reviews.c[check.value].label(f"said_{check.value}") for check in Check),
+        *(verdicts.c[check.value] for check in Check),
+        verdicts.c.created_at,
+        records.c.body,
+    )
+    .join_from(reviews, verdicts, verdicts.c.seq == reviews.c.verdict_seq)
+    .join(records, records.c.seq == verdicts.c.seq)
+    .where(
+        verdicts.c.run.is_(None),
+        ~exists().where(
+            _later.c.verdict_seq == reviews.c.verdict_seq, _later.c.seq > reviews.c.seq
+        ),
+    )
+    .order_by(reviews.c.seq.desc())
+)
+
+
+def _answered(row: Row[Any]) -> Answered:
+    scores = {check: getattr(row, check.value) for check in Check}
+    said = {check: getattr(row, f"said_{check.value}") for check in Check}
+    return Answered(
+        created_at=row.created_at,
+        scores={check: score for check, score in scores.items() if score is not None},
+        crossed=frozenset(_crossed(chain.body_of(row.body), scores)),
+        outcome=outcome_of(row.outcome),
+        said={check: label for check, label in said.items() if label is not None},
+    )
+
+
+def _crossed(body: Mapping[str, Any], scores: Mapping[Check, float | None]) -> Iterator[Check]:
+    """Records of older versions do not tell their thresholds: of them, nothing is known."""
+    told = body.get("verdict", {}).get("checks", {})
+    for check, score in scores.items():
+        limit = told.get(check.value, {}).get("flags_from")
+        if score is not None and limit is not None and score >= limit:
+            yield check
 
 
 def _by_score(check: Check) -> Select[int, int]:
