@@ -62,8 +62,8 @@ class Store:
 
     @property
     def address(self) -> str:
-        """Where the database is, without its password."""
-        return self._engine.url.render_as_string(hide_password=True)
+        """Where the database is, without its password: an address can hold one in its query too."""
+        return self._engine.url.set(query={}).render_as_string(hide_password=True)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
