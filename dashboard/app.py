@@ -10,11 +10,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from dashboard import api, desk, login, office, overview, pages, records, thresholds
+from dashboard import api, desk, export, login, office, overview, pages, records, thresholds
 from dashboard.answers import problem
 from dashboard.entry import Entry
 from dashboard.guard import Guard
-from dashboard.port import Console, Judge, PolicyFile, Records
+from dashboard.port import Console, Judge, Parquet, PolicyFile, Records
 from dashboard.refusal import RefusedError
 from dashboard.trends import Trends
 from monitor.health import Health
@@ -37,13 +37,15 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     metrics: Callable[[], bytes] = bytes,
     policy_file: PolicyFile | None = None,
     settings: Mapping[str, Mapping[str, str]] = _NO_SETTINGS,
+    parquet: Parquet | None = None,
 ) -> FastAPI:
     """Build the reviewers' console and the API.
 
     While the store has no user, nobody logs in: serve it on a loopback address then.
     `policy` is the one in force now. `allowed_hosts` are the names it answers for. `try_line` is a
     command that sends a first trace. `metrics` gives Prometheus text. `policy_file` is where
-    leads may change thresholds. `settings` is shown to admins.
+    leads may change thresholds. `settings` is shown to admins. `parquet` writes
+    Parquet.
     """
     console = Console(
         store=store,
@@ -53,6 +55,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
         try_line=try_line,
         policy_file=policy_file,
         settings=settings,
+        parquet=parquet,
         trends=Trends(store.tallies),
         metrics=metrics,
     )
@@ -66,6 +69,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     app.include_router(thresholds.routes(console))
     app.include_router(records.routes(console))
     app.include_router(office.routes(console))
+    app.include_router(export.routes(console))
     app.mount("/static", StaticFiles(directory=str(files("dashboard") / "static")))
     _explain_errors(app, console)
     _explain_refusals(app)

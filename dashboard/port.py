@@ -1,8 +1,8 @@
 """What the dashboard needs from the rest of the monitor."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from classifiers.port import Check, Thresholds
 from dashboard.trends import Trends
@@ -64,6 +64,12 @@ class Records(Protocol):
         ...
 
 
+#: Some rows of a list, by column.
+Rows: TypeAlias = Sequence[Mapping[str, Any]]
+#: Writes rows as Parquet, piece by piece: the rows, and the type of each column.
+Parquet: TypeAlias = Callable[[Iterable[Rows], Mapping[str, type]], Iterator[bytes]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """A policy file that is ready to be written."""
@@ -114,5 +120,7 @@ class Console:
     trends: Trends
     #: What this server runs with: groups of names and values.
     settings: Mapping[str, Mapping[str, str]]
+    #: Writes Parquet; None where that is not installed.
+    parquet: Parquet | None
     #: All metrics in the text format of Prometheus.
     metrics: Callable[[], bytes] = bytes

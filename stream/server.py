@@ -16,6 +16,7 @@ from rich.console import Console
 from classifiers.port import Classifier
 from dashboard.app import LOCAL_HOSTS
 from dashboard.app import create_app as create_dashboard
+from dashboard.port import Parquet
 from monitor.clock import utc_now
 from monitor.engine import Engine
 from monitor.health import Health, ModelProbe, Part, store_probe
@@ -119,6 +120,7 @@ class Server:
             try_line=_try_line(sidecar),
             metrics=engine.metrics.exposition,
             settings=settings_shown(self, sidecar),
+            parquet=_parquet(),
             policy_file=WrittenPolicy.of(self.source),
         )
         config = uvicorn.Config(
@@ -157,6 +159,15 @@ class _Quiet(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
+
+
+def _parquet() -> Parquet | None:
+    """What writes Parquet, if it is installed."""
+    try:
+        from stream.rescore.listing import parquet  # noqa: PLC0415 -- an optional part
+    except ImportError:
+        return None
+    return parquet
 
 
 @asynccontextmanager
