@@ -26,6 +26,7 @@ from monitor.rulebook import Rulebook, to_toml
 from monitor.store import Store
 from stream import proxy, replay
 from stream.checkpoints import attesting
+from stream.hooks import Hook, telling
 from stream.policy_writer import WrittenPolicy
 from stream.reload import PolicySource, following
 from stream.shown import settings_shown
@@ -45,6 +46,8 @@ class Addresses:
     dashboard_port: int
     #: Host names that the dashboard answers for, beside its address.
     dashboard_names: tuple[str, ...] = ()
+    #: What people call the dashboard, for links in messages; "" means its address.
+    public_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,8 @@ class Server:
     #: How the sidecar shows itself to clients; None serves plain HTTP.
     tls: ssl.SSLContext | None = None
     demo: bool = False
+    #: Where to tell of blocks, escalations and gaps.
+    hooks: tuple[Hook, ...] = ()
     #: Observes judged responses; without one, nobody does.
     tracer: Tracer | None = None
 
@@ -101,6 +106,8 @@ class Server:
                 listening(app, *where, tls=self.tls, patience=settings.client_timeout)
             )
             dashboard = await stack.enter_async_context(self._dashboard(engine, sidecar, health))
+            public = self.addresses.public_url or dashboard
+            await stack.enter_async_context(telling(self.hooks, self.store, public))
             if self.demo:
                 await stack.enter_async_context(_asking(sidecar))
             yield sidecar, dashboard

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
+from stream.hooks import Hook
+
 if TYPE_CHECKING:
     from stream.server import Server
 
@@ -63,6 +65,7 @@ def _dashboard(server: "Server") -> Mapping[str, str]:
     return {
         "Address": where.dashboard_host,
         "Other names": ", ".join(where.dashboard_names) or "none",
+        "Messages go to": ", ".join(_told(hook) for hook in server.hooks) or "nobody",
         "OpenTelemetry": "on" if server.tracer else "off",
     }
 
@@ -74,6 +77,12 @@ def _record(server: "Server") -> Mapping[str, str]:
         "Checkpoints signed by": "nobody" if notary is None else notary.name,
         "Copies of checkpoints": (notary and notary.copies) or "none: --checkpoints names a folder",
     }
+
+
+def _told(hook: Hook) -> str:
+    """A hook without the part of its address that may be secret."""
+    kind = "Slack" if hook.secret is None else "webhook"
+    return f"{URL(hook.url).origin()} ({kind})"
 
 
 def _plain(address: str) -> str:

@@ -1,4 +1,4 @@
-"""Counts over time, and the records that are no verdicts."""
+"""Counts over time, the records that are no verdicts, and readers of the chain."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,6 +6,7 @@ from alembic import op
 revision = "0010"
 down_revision = "0007"
 
+_Seq = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _COUNTED = (
     "created_at",
     "decision",
@@ -21,7 +22,7 @@ _COUNTED = (
 
 
 def upgrade() -> None:
-    """Create the indexes; some 6 seconds for a million verdicts."""
+    """Create indexes and a table; some 6 seconds for a million verdicts."""
     live, acts = sa.text("run IS NULL"), sa.text("kind <> 'verdict'")
     op.create_index(
         "ix_verdicts_counted", "verdicts", _COUNTED, sqlite_where=live, postgresql_where=live
@@ -29,9 +30,16 @@ def upgrade() -> None:
     op.create_index(
         "ix_records_acts", "records", ["kind", "seq"], sqlite_where=acts, postgresql_where=acts
     )
+    op.create_table(
+        "cursors",
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("seq", _Seq, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_cursors"),
+    )
 
 
 def downgrade() -> None:
-    """Remove the indexes."""
+    """Remove them; readers of the chain then begin at its end."""
+    op.drop_table("cursors")
     op.drop_index("ix_records_acts", "records")
     op.drop_index("ix_verdicts_counted", "verdicts")

@@ -8,7 +8,7 @@ that they can be searched. `contents` is the only place with text of a trace, so
 `checkpoints` says with signatures what `records` was at some sizes. `reviews` repeats the records
 of answers, with their notes, which can be erased too; `claims` says who is at what just now.
 `users`, `sessions` and `tokens` hold hashes of secrets; what was done to them is in `records`.
-`heartbeats` holds nothing.
+`heartbeats` holds nothing. `cursors` says how far the chain was told to others.
 """
 
 from sqlalchemy import (
@@ -188,6 +188,15 @@ claims = Table(
     Column("reviewer", Text, nullable=False),
     #: UTC, ISO 8601 with milliseconds and `Z`, so that text compares like time.
     Column("expires_at", Text, nullable=False),
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    #: Who reads the chain.
+    Column("name", Text, primary_key=True),
+    #: The last record that they have done with.
+    Column("seq", _Seq, nullable=False),
 )
 
 users = Table(

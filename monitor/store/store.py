@@ -12,6 +12,7 @@ from monitor.store import chain, checkpoints, inspection, search
 from monitor.store.accounts import Accounts
 from monitor.store.checkpoints import Link, StoredCheckpoint
 from monitor.store.content import Content, columns, pack
+from monitor.store.cursors import Cursors
 from monitor.store.database import connect, reading, writing
 from monitor.store.inspection import Watch
 from monitor.store.log import Log
@@ -48,6 +49,8 @@ class Store:
         self.accounts = Accounts(self)
         #: Counts over time.
         self.tallies = Tallies(self)
+        #: How far others have read the chain.
+        self.cursors = Cursors(self)
         #: What happened besides verdicts, and where the chain stands.
         self.log = Log(self)
 

@@ -69,3 +69,13 @@ def test_of_records_that_do_not_tell_their_thresholds_nothing_crossed(store, sam
     store.record_verdicts([sample(1)])
     store.reviews.record(review("verdict-1", Outcome.CONFIRM), after=0)
     assert store.tallies.answered(9)[0].crossed == frozenset()
+
+
+def test_a_reader_begins_at_the_end_and_only_moves_on(store, fill):
+    fill(store, 3)
+    assert store.cursors.begin("a") == 2
+    fill(store, 5)
+    assert store.cursors.begin("a") == 2
+    store.cursors.advance("a", 4)
+    store.cursors.advance("a", 3)
+    assert (store.cursors.begin("a"), store.cursors.begin("b")) == (4, 4)
