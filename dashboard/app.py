@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from dashboard import api, desk, export, login, office, overview, pages, records, thresholds
+from dashboard import api, desk, export, login, office, overview, pages, records, thresholds, views
 from dashboard.answers import problem
 from dashboard.entry import Entry
 from dashboard.guard import Guard
@@ -70,6 +70,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     app.include_router(records.routes(console))
     app.include_router(office.routes(console))
     app.include_router(export.routes(console))
+    app.include_router(views.routes(console))
     app.mount("/static", StaticFiles(directory=str(files("dashboard") / "static")))
     _explain_errors(app, console)
     _explain_refusals(app)

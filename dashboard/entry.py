@@ -45,6 +45,7 @@ RULES: tuple[_Rule, ...] = (
     ("POST", "/tokens", Demand(right=Right.MANAGE)),
     ("GET", "/settings", Demand(right=Right.MANAGE)),
     ("POST", "/thresholds", Demand(right=Right.SETTLE)),
+    ("POST", "/views", Demand(right=Right.READ)),
     ("POST", "/queue", Demand(right=Right.REVIEW)),
     ("POST", "/verdicts/", Demand(right=Right.REVIEW)),
     ("GET", "/", Demand(right=Right.READ)),

@@ -8,7 +8,7 @@ from classifiers.port import Check, Thresholds
 from dashboard.trends import Trends
 from monitor.health import Health
 from monitor.rulebook import Rulebook
-from monitor.store import Accounts, Log, Reviews, StoredCheckpoint, Tallies
+from monitor.store import Accounts, Log, Reviews, StoredCheckpoint, Tallies, Views
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.types import Trace, Verdict
 
@@ -32,6 +32,11 @@ class Records(Protocol):
     @property
     def log(self) -> Log:
         """What happened besides verdicts."""
+        ...
+
+    @property
+    def views(self) -> Views:
+        """Filters that people saved."""
         ...
 
     @property

@@ -20,6 +20,7 @@ from monitor.store.rows import (
 )
 from monitor.store.store import Store
 from monitor.store.tallies import Cell, Tallies, Tally
+from monitor.store.views import View, Views
 
 __all__ = [
     "Accounts",
@@ -49,4 +50,6 @@ __all__ = [
     "Tally",
     "Task",
     "VerdictRow",
+    "View",
+    "Views",
 ]

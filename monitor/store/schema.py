@@ -8,7 +8,8 @@ that they can be searched. `contents` is the only place with text of a trace, so
 `checkpoints` says with signatures what `records` was at some sizes. `reviews` repeats the records
 of answers, with their notes, which can be erased too; `claims` says who is at what just now.
 `users`, `sessions` and `tokens` hold hashes of secrets; what was done to them is in `records`.
-`heartbeats` holds nothing. `cursors` says how far the chain was told to others.
+`heartbeats` holds nothing. `cursors` says how far the chain was told to others,
+`views` what people call the filters that they use.
 """
 
 from sqlalchemy import (
@@ -197,6 +198,15 @@ cursors = Table(
     Column("name", Text, primary_key=True),
     #: The last record that they have done with.
     Column("seq", _Seq, nullable=False),
+)
+
+views = Table(
+    "views",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    #: Path and query.
+    Column("address", Text, nullable=False),
 )
 
 users = Table(

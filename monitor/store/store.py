@@ -20,6 +20,7 @@ from monitor.store.reviews import Reviews
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.store.schema import contents, heartbeats, records, verdicts
 from monitor.store.tallies import Tallies
+from monitor.store.views import Views
 from monitor.types import Trace, Verdict
 
 #: Records read at a time; between two reads no transaction is open.
@@ -49,6 +50,8 @@ class Store:
         self.accounts = Accounts(self)
         #: Counts over time.
         self.tallies = Tallies(self)
+        #: Filters that people saved.
+        self.views = Views(self)
         #: How far others have read the chain.
         self.cursors = Cursors(self)
         #: What happened besides verdicts, and where the chain stands.

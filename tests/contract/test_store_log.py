@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from classifiers.port import Thresholds
 from monitor.audit import Kind
-from monitor.store import Change
+from monitor.store import Change, View
 from monitor.types import Check, Outcome, Review
 
 CHANGE = Change(
@@ -79,3 +79,16 @@ def test_a_reader_begins_at_the_end_and_only_moves_on(store, fill):
     store.cursors.advance("a", 4)
     store.cursors.advance("a", 3)
     assert (store.cursors.begin("a"), store.cursors.begin("b")) == (4, 4)
+
+
+def test_views_are_their_owners(store):
+    for owner, name in (("a", "two"), ("a", "one"), ("b", "one")):
+        store.views.save(owner, View(name=name, address=f"/?tenant={owner}"))
+    store.views.save("a", View(name="two", address="/queue"))
+    store.views.remove("b", "two")
+    assert store.views.of("a") == (
+        View(name="one", address="/?tenant=a"),
+        View(name="two", address="/queue"),
+    )
+    store.views.remove("a", "one")
+    assert [view.name for view in store.views.of("b")] == ["one"]
