@@ -1,7 +1,8 @@
 """The dashboard as an ASGI application."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
+from types import MappingProxyType
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -9,17 +10,31 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from dashboard import api, desk, login, pages, runs
+from dashboard import (
+    api,
+    desk,
+    export,
+    login,
+    office,
+    overview,
+    pages,
+    records,
+    runs,
+    thresholds,
+    views,
+)
 from dashboard.answers import problem
 from dashboard.entry import Entry
 from dashboard.guard import Guard
-from dashboard.port import Console, Judge, Records
+from dashboard.port import Console, Judge, Parquet, PolicyFile, Records
 from dashboard.refusal import RefusedError
+from dashboard.trends import Trends
 from monitor.health import Health
 from monitor.rulebook import Rulebook
 from monitor.store import Conflict, StoreError
 
 _ADVICE = "Run `subtext audit verify`."
+_NO_SETTINGS: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -32,12 +47,17 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     allowed_hosts: Sequence[str] = LOCAL_HOSTS,
     try_line: str = "",
     metrics: Callable[[], bytes] = bytes,
+    policy_file: PolicyFile | None = None,
+    settings: Mapping[str, Mapping[str, str]] = _NO_SETTINGS,
+    parquet: Parquet | None = None,
 ) -> FastAPI:
     """Build the reviewers' console and the API.
 
     While the store has no user, nobody logs in: serve it on a loopback address then.
     `policy` is the one in force now. `allowed_hosts` are the names it answers for. `try_line` is a
-    command that sends a first trace. `metrics` gives Prometheus text.
+    command that sends a first trace. `metrics` gives Prometheus text. `policy_file` is where
+    leads may change thresholds. `settings` is shown to admins. `parquet` writes
+    Parquet.
     """
     console = Console(
         store=store,
@@ -45,6 +65,10 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
         policy=policy,
         health=health,
         try_line=try_line,
+        policy_file=policy_file,
+        settings=settings,
+        parquet=parquet,
+        trends=Trends(store.tallies),
         metrics=metrics,
     )
     # The interactive documentation would load scripts from another origin.
@@ -54,6 +78,12 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     app.include_router(runs.routes(console))
     app.include_router(desk.routes(console))
     app.include_router(login.routes(console))
+    app.include_router(overview.routes(console))
+    app.include_router(thresholds.routes(console))
+    app.include_router(records.routes(console))
+    app.include_router(office.routes(console))
+    app.include_router(export.routes(console))
+    app.include_router(views.routes(console))
     app.mount("/static", StaticFiles(directory=str(files("dashboard") / "static")))
     _explain_errors(app, console)
     _explain_refusals(app)

@@ -43,8 +43,9 @@ def routes(console: Console) -> APIRouter:
 def _queue_routes(router: APIRouter, console: Console) -> None:
     @router.get("/queue")
     def queue(request: Request, filters: Annotated[Filters, Query()]) -> Response:
-        models = console.store.models()
-        return page("queue.html", {**_queue(console, request, filters), "models": models})
+        store, who = console.store, identity(request)
+        shown = {"models": store.models(), "views": store.views.of(who.name)}
+        return page("queue.html", {**_queue(console, request, filters), **shown})
 
     @router.get("/queue/live")
     def live(request: Request, filters: Annotated[Filters, Query()]) -> Response:

@@ -86,8 +86,8 @@ def routes(console: Console) -> APIRouter:
 
     @router.get("/people")
     def people(request: Request) -> Response:
-        shown = {"users": accounts.users(), "tokens": accounts.tokens()}
-        return page("people.html", {**shown, "console": console, "identity": identity(request)})
+        shown = {"users": accounts.users(), "identity": identity(request)}
+        return page("people.html", {**shown, "console": console})
 
     @router.post("/logout", dependencies=[Depends(signed_form)])
     def leave(request: Request) -> Response:

@@ -55,9 +55,9 @@ def routes(console: Console) -> APIRouter:
 
     @router.get("/")
     def decisions(request: Request, filters: Annotated[Filters, Wanted()]) -> Response:
-        host = request.headers["host"]
-        shown = {**_listing(console, filters), "identity": identity(request), "host": host}
-        return page("list.html", shown)
+        who, host = identity(request), request.headers["host"]
+        shown = {"identity": who, "host": host, "views": console.store.views.of(who.name)}
+        return page("list.html", {**_listing(console, filters), **shown})
 
     @router.get("/live")
     def live(request: Request, filters: Annotated[Filters, Wanted()]) -> Response:

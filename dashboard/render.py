@@ -1,7 +1,7 @@
 """Jinja as the pages use it: everything is escaped, and undefined names are errors."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +12,7 @@ from classifiers.port import Check
 from dashboard.comparison import FILTERS
 from dashboard.inert import inert, visible
 from dashboard.spans import NAMES
+from monitor.audit import Kind
 from monitor.gaps import MEANING
 from monitor.types import Decision, Gap, Outcome
 
@@ -23,6 +24,27 @@ OUTCOMES = {
     Outcome.DISMISS: "Dismissed",
     Outcome.ESCALATE: "Escalated",
 }
+#: What a person calls each kind of record.
+KIND_NAMES = {
+    Kind.VERDICT: "Verdicts",
+    Kind.POLICY: "Policies",
+    Kind.CHANGE: "Changes",
+    Kind.REVIEW: "Reviews",
+    Kind.ACCOUNT: "Accounts",
+}
+#: Pages, what they are called, and the right without which they are not offered.
+PLACES = (
+    ("/overview", "Overview", None),
+    ("/", "Decisions", None),
+    ("/queue", "Queue", None),
+    ("/runs", "Runs", None),
+    ("/thresholds", "Thresholds", None),
+    ("/policies", "Policies", None),
+    ("/audit", "Audit log", "settle"),
+    ("/people", "People", "manage"),
+    ("/tokens", "Tokens", "manage"),
+    ("/settings", "Settings", "manage"),
+)
 #: Why a check could not be made, when the store can only say that it was not.
 CHANNEL_NAMES = {"thinking": "Thinking", "answer": "Answer", "tool_call": "Tool calls"}
 #: What a person calls each gap, and what it means.
@@ -47,7 +69,7 @@ def _environment_of() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "inert": inert,
         "visible": visible,
         "clock": lambda when: when[11:19],
@@ -57,15 +79,36 @@ def _environment_of() -> Environment:
         "two": lambda p: f"{p:.2f}",
         "count": lambda n: f"{n:,}",
         **FILTERS,
+        "share": _share,
+        "age": _age,
     }
+    environment.filters |= filters
     environment.globals |= {
         "CHECKS": [(check, NAMES[check]) for check in Check],
         "DECISIONS": [(d.name.lower(), DECISIONS[d]) for d in Decision],
         "OUTCOMES": OUTCOMES,
         "CHANNELS": CHANNEL_NAMES,
+        "PLACES": PLACES,
+        "KIND_NAMES": KIND_NAMES,
         "GAPS": {gap.value: told for gap, told in GAPS.items()},
     }
     return environment
+
+
+def _share(part: float | None) -> str:
+    """A part of all in percent, small ones with more digits."""
+    if part is None:
+        return "\u2013"
+    percent = part * 100
+    return f"{percent:.2f} %" if 0 < percent < 1 else f"{percent:.1f} %"
+
+
+def _age(age: timedelta) -> str:
+    """How long ago, in one unit."""
+    minutes = int(age.total_seconds() // 60)
+    if minutes < 120:
+        return f"{max(minutes, 0)} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} d"
 
 
 def _day(when: str) -> str:

@@ -1,11 +1,11 @@
 """Who may do what: users and their roles, tokens and their scopes. Pure.
 
-| role     | read | review | settle what was escalated | manage |
-|----------|------|--------|---------------------------|--------|
-| viewer   | yes  |        |                           |        |
-| reviewer | yes  | yes    |                           |        |
-| lead     | yes  | yes    | yes                       |        |
-| admin    | yes  | yes    | yes                       | yes    |
+| role     | read | review | settle: what was escalated, thresholds, the log | manage |
+|----------|------|--------|-------------------------------------------------|--------|
+| viewer   | yes  |        |                                                 |        |
+| reviewer | yes  | yes    |                                                 |        |
+| lead     | yes  | yes    | yes                                             |        |
+| admin    | yes  | yes    | yes                                             | yes    |
 """
 
 import re
@@ -26,9 +26,10 @@ class Right(StrEnum):
     READ = "read"
     #: Claim and answer what waits.
     REVIEW = "review"
-    #: Answer what was escalated, and take over what somebody else is at.
+    #: Answer what was escalated, take over what somebody else is at, change thresholds, and
+    #: read the audit log.
     SETTLE = "settle"
-    #: See who has access.
+    #: See who has access, let programs in, and see what the server runs with.
     MANAGE = "manage"
 
 

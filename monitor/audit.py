@@ -29,6 +29,9 @@ class Kind(StrEnum):
     VERDICT = "verdict"
     #: The policy that holds from here on.
     POLICY = "policy"
+    #: Somebody changed the policy file in the console: what, who and why. That it holds is another
+    #: record.
+    CHANGE = "change"
     #: A reviewer's answer to a verdict, with the hash of the note.
     REVIEW = "review"
     #: Something that decides who may do what: a user, a token, a login. Never a secret.

@@ -1,6 +1,6 @@
 """Reviewers' answers as labelled traces, in the columns of `classifiers/data/README.md`. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from monitor.store.rows import StoredVerdict
@@ -20,10 +20,17 @@ def labels(review: Review, document: Mapping[str, Any]) -> dict[Check, bool]:
     What the reviewer said counts. Where nothing was said, confirming or dismissing a verdict
     speaks about the checks that crossed a threshold: those with evidence in the verdict's JSON.
     """
-    if not review.outcome.final:
-        return dict(review.labels)
     crossed = {Check(evidence["check"]) for evidence in document["evidence"]}
-    return {**dict.fromkeys(crossed, review.outcome is Outcome.CONFIRM), **review.labels}
+    return meant(review.outcome, review.labels, crossed)
+
+
+def meant(
+    outcome: Outcome, said: Mapping[Check, bool], crossed: Iterable[Check]
+) -> dict[Check, bool]:
+    """Return what an answer means for each check; `crossed` are those that the verdict is for."""
+    if not outcome.final:
+        return dict(said)
+    return {**dict.fromkeys(crossed, outcome is Outcome.CONFIRM), **said}
 
 
 def row(stored: StoredVerdict, review: Review) -> dict[str, Any] | None:

@@ -60,6 +60,16 @@ class Notary:
         #: What this process last found signed, or signed.
         self._state = _State()
 
+    @property
+    def name(self) -> str:
+        """Who signs: the name of the public key."""
+        return self._key.verifier.name
+
+    @property
+    def copies(self) -> str | None:
+        """The folder that copies go to."""
+        return None if self._vault is None else str(self._vault.folder)
+
     def pending(self) -> int:
         """Return how many records there are beyond the newest checkpoint that we know of."""
         return self._store.newest_seq() + 1 - self._state.size

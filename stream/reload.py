@@ -49,10 +49,18 @@ class PolicySource:
 
     def read(self) -> Rulebook:
         """Read the file; PolicyError when that is not possible or it cannot be obeyed."""
+        return self.understood(self.text())
+
+    def text(self) -> str:
+        """What the file says as it stands; PolicyError when it cannot be read."""
         try:
-            text = self.file.read_text(encoding="utf-8") if self.file else ""
+            # Line ends as they are: what is edited must not change everywhere.
+            return self.file.read_bytes().decode() if self.file else ""
         except (OSError, UnicodeDecodeError) as error:
             raise PolicyError(f"The policy file cannot be read: {error}") from error
+
+    def understood(self, text: str) -> Rulebook:
+        """The policy of a file that says `text`; PolicyError when it cannot be obeyed."""
         try:
             book = parse(text, self.defaults)
         except PolicyError as error:

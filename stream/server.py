@@ -16,6 +16,7 @@ from rich.console import Console
 from classifiers.port import Classifier
 from dashboard.app import LOCAL_HOSTS
 from dashboard.app import create_app as create_dashboard
+from dashboard.port import Parquet
 from monitor.clock import utc_now
 from monitor.engine import Engine
 from monitor.health import Health, ModelProbe, Part, store_probe
@@ -27,9 +28,12 @@ from monitor.rulebook import Rulebook, to_toml
 from monitor.store import Store
 from stream import proxy, replay
 from stream.checkpoints import attesting
+from stream.hooks import Hook, telling
 from stream.kafka.gate import Gate, KafkaJudge
+from stream.policy_writer import WrittenPolicy
 from stream.reload import PolicySource, following
 from stream.retention import retaining
+from stream.shown import settings_shown
 from stream.tracing import Tracer
 
 #: In a demo, a recorded response is asked for so often (seconds), so that the dashboard lives.
@@ -46,6 +50,8 @@ class Addresses:
     dashboard_port: int
     #: Host names that the dashboard answers for, beside its address.
     dashboard_names: tuple[str, ...] = ()
+    #: What people call the dashboard, for links in messages; "" means its address.
+    public_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +75,8 @@ class Server:
     demo: bool = False
     #: Where responses are judged instead, if not in this process.
     gate: Gate | None = None
+    #: Where to tell of blocks, escalations and gaps.
+    hooks: tuple[Hook, ...] = ()
     #: Observes judged responses; without one, nobody does.
     tracer: Tracer | None = None
 
@@ -110,6 +118,8 @@ class Server:
                 listening(app, *where, tls=self.tls, patience=settings.client_timeout)
             )
             dashboard = await stack.enter_async_context(self._dashboard(judge, sidecar, health))
+            public = self.addresses.public_url or dashboard
+            await stack.enter_async_context(telling(self.hooks, self.store, public))
             if self.demo:
                 await stack.enter_async_context(_asking(sidecar))
             yield sidecar, dashboard
@@ -128,6 +138,9 @@ class Server:
             ),
             try_line=_try_line(sidecar),
             metrics=lambda: _exposition(judge),
+            settings=settings_shown(self, sidecar),
+            parquet=_parquet(),
+            policy_file=WrittenPolicy.of(self.source),
         )
         config = uvicorn.Config(
             app, log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=2
@@ -171,6 +184,15 @@ class _Quiet(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
+
+
+def _parquet() -> Parquet | None:
+    """What writes Parquet, if it is installed."""
+    try:
+        from stream.rescore.export import parquet  # noqa: PLC0415 -- an optional part
+    except ImportError:
+        return None
+    return parquet
 
 
 @asynccontextmanager

@@ -3,9 +3,12 @@
 from monitor.store.accounts import Accounts, Act
 from monitor.store.checkpoints import Link, StoredCheckpoint
 from monitor.store.errors import Conflict, CorruptContent, Locked, StoreError, StoreUnavailable
+from monitor.store.log import Change, Log
 from monitor.store.retention import Erased, Retention
 from monitor.store.reviews import Asker, Reviews
 from monitor.store.rows import (
+    Answered,
+    Backlog,
     Claim,
     Page,
     Query,
@@ -18,17 +21,24 @@ from monitor.store.rows import (
 )
 from monitor.store.runs import Run, Runs
 from monitor.store.store import Store
+from monitor.store.tallies import Cell, Tallies, Tally
+from monitor.store.views import View, Views
 
 __all__ = [
     "Accounts",
     "Act",
+    "Answered",
     "Asker",
+    "Backlog",
+    "Cell",
+    "Change",
     "Claim",
     "Conflict",
     "CorruptContent",
     "Erased",
     "Link",
     "Locked",
+    "Log",
     "Page",
     "Query",
     "Queue",
@@ -43,6 +53,10 @@ __all__ = [
     "StoredReview",
     "StoredVerdict",
     "Summary",
+    "Tallies",
+    "Tally",
     "Task",
     "VerdictRow",
+    "View",
+    "Views",
 ]

@@ -115,14 +115,20 @@ class Accounts:
         with self._turns.writing() as connection:
             connection.execute(delete(sessions).where(sessions.c.secret_sha256 == secret_sha256))
 
-    def add_token(self, token: Token, secret_sha256: str) -> None:
-        """Let a program in."""
+    def add_token(self, token: Token, secret_sha256: str, *, by: str = "") -> None:
+        """Let a program in; `by` says who did, if somebody logged in did.
+
+        Conflict when there is a token of this id.
+        """
         scopes = " ".join(sorted(token.scopes))
         row = {"token_id": token.token_id, "name": token.name, "created_at": token.created_at}
         secret = {"secret_sha256": secret_sha256, "revoked": token.revoked, "scopes": scopes}
+        known = select(tokens.c.name).where(tokens.c.token_id == token.token_id)
         with self._turns.writing() as connection:
+            if connection.execute(known).first() is not None:
+                raise Conflict("this token was made already")
             connection.execute(insert(tokens), {**row, **secret})
-            about = {"token_id": token.token_id, "name": token.name, "scopes": scopes}
+            about = {"token_id": token.token_id, "name": token.name, "scopes": scopes, **_by(by)}
             _tell(connection, Act.TOKEN_ISSUED, token.created_at, **about)
 
     def tokens(self) -> tuple[Token, ...]:
@@ -138,13 +144,13 @@ class Accounts:
             row = connection.execute(wanted).first()
         return None if row is None else _token_of(row)
 
-    def revoke_token(self, token_id: str, *, at: str) -> None:
+    def revoke_token(self, token_id: str, *, at: str, by: str = "") -> None:
         """Let a program in no more; Conflict without such a token."""
         with self._turns.writing() as connection:
             wanted = update(tokens).where(tokens.c.token_id == token_id, ~tokens.c.revoked)
             if connection.execute(wanted.values(revoked=True)).rowcount != 1:
                 raise Conflict(f"there is no token {token_id} that is valid")
-            _tell(connection, Act.TOKEN_REVOKED, at, token_id=token_id)
+            _tell(connection, Act.TOKEN_REVOKED, at, token_id=token_id, **_by(by))
 
     def _change(self, name: str, act: Act, at: str, **values: object) -> None:
         with self._turns.writing() as connection:
@@ -153,6 +159,10 @@ class Accounts:
             connection.execute(update(users).where(users.c.name == name).values(**values))
             connection.execute(delete(sessions).where(sessions.c.name == name))
             _tell(connection, act, at, user=name)
+
+
+def _by(who: str) -> dict[str, str]:
+    return {"by": who} if who else {}
 
 
 def _tell(connection: Connection, act: Act, at: str, **about: str) -> None:

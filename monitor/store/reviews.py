@@ -27,13 +27,15 @@ from monitor.sealing import Keyring
 from monitor.store import chain
 from monitor.store.content import label, review_body, review_columns
 from monitor.store.errors import Conflict
-from monitor.store.rows import Claim, Query, Queue, StoredReview, Task
+from monitor.store.rows import Backlog, Claim, Query, Queue, StoredReview, Task
 from monitor.store.schema import WAITING, claims, reviews, verdicts
 from monitor.store.search import ROWS, conditions, outcome_of, row_of
 from monitor.types import Check, Outcome, Review
 
 #: Verdicts read at a time; between two reads no transaction is open.
 BATCH = 200
+#: Ages told of what waits; when more wait, only the number of the rest is.
+MAX_AGES = 10_000
 #: Longest note, in characters.
 MAX_NOTE = 4000
 
@@ -132,6 +134,17 @@ class Reviews:
             total = connection.execute(count).scalar_one()
             tasks = tuple(_task(row, self._turns.keys) for row in connection.execute(wanted))
         return Queue(tasks=tasks, total=total)
+
+    def backlog(self) -> Backlog:
+        """Return how much waits for a person, and since when."""
+        waiting = _waiting(Query()).order_by(None)
+        oldest = waiting.with_only_columns(verdicts.c.created_at).order_by(verdicts.c.seq)
+        count = select(func.count()).select_from(waiting.subquery())
+        with self._turns.reading() as connection:
+            return Backlog(
+                total=connection.execute(count).scalar_one(),
+                since=tuple(connection.execute(oldest.limit(MAX_AGES)).scalars()),
+            )
 
     def claim(self, verdict_id: str, asker: Asker, *, until: str) -> None:
         """Keep others from a verdict; Conflict when somebody is at it."""

@@ -111,6 +111,21 @@ class StoredReview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A verdict and its newest answer, in numbers."""
+
+    #: When the verdict was made.
+    created_at: str
+    #: Of the checks that could be made.
+    scores: Mapping[Check, float]
+    #: Checks that reached the flag threshold that held then.
+    crossed: frozenset[Check]
+    outcome: Outcome
+    #: What the reviewer said of checks.
+    said: Mapping[Check, bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """Who is at a verdict, until when."""
 
@@ -134,6 +149,16 @@ class Queue:
     tasks: tuple[Task, ...]
     #: All that wait and fit.
     total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What waits for a person, by how long."""
+
+    #: All that wait.
+    total: int
+    #: When the oldest were judged, oldest first; at most `reviews.MAX_AGES`.
+    since: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

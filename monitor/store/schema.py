@@ -9,7 +9,8 @@ that they can be searched. `contents` is the only place with text of a trace, so
 of answers, with their notes, which can be erased too; `claims` says who is at what just now.
 `users`, `sessions` and `tokens` hold hashes of secrets; what was done to them is in `records`.
 `runs` lists runs of re-scoring and what they changed. `heartbeats` holds nothing.
-`texts` is the search index over what is in `contents` in the clear; it is another one on each
+`cursors` says how far the chain was told to others, `views` what people call the filters that they
+use. `texts` is the search index over what is in `contents` in the clear; it is another one on each
 database, so it stands in `monitor.store.texts`.
 """
 
@@ -62,6 +63,9 @@ _policies = text("kind = 'policy'")
 Index("ix_records_policies", records.c.seq, sqlite_where=_policies, postgresql_where=_policies)
 _retention = text("kind = 'retention'")
 Index("ix_records_retention", records.c.seq, sqlite_where=_retention, postgresql_where=_retention)
+#: Whatever is no verdict, by kind: little among much.
+_acts = text("kind <> 'verdict'")
+Index("ix_records_acts", records.c.kind, records.c.seq, sqlite_where=_acts, postgresql_where=_acts)
 
 verdicts = Table(
     "verdicts",
@@ -139,6 +143,23 @@ WAITING = (
     "(review = 'escalate' OR (review IS NULL AND (decision > 0 OR unscored IS NOT NULL)))"
 )
 _waiting = text(WAITING)
+#: All that is counted over time: no row has to be read for it.
+Index(
+    "ix_verdicts_counted",
+    verdicts.c.created_at,
+    verdicts.c.decision,
+    verdicts.c.model,
+    verdicts.c.deception,
+    verdicts.c.dangerous_reasoning,
+    verdicts.c.mismatch,
+    verdicts.c.unscored,
+    verdicts.c.failed_open,
+    verdicts.c.coverage_gaps,
+    # SQLite reads the row to see what is null in all of the index.
+    verdicts.c.run,
+    sqlite_where=_live,
+    postgresql_where=_live,
+)
 Index("ix_verdicts_waiting", verdicts.c.seq, sqlite_where=_waiting, postgresql_where=_waiting)
 
 contents = Table(
@@ -197,6 +218,24 @@ claims = Table(
     Column("reviewer", Text, nullable=False),
     #: UTC, ISO 8601 with milliseconds and `Z`, so that text compares like time.
     Column("expires_at", Text, nullable=False),
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    #: Who reads the chain.
+    Column("name", Text, primary_key=True),
+    #: The last record that they have done with.
+    Column("seq", _Seq, nullable=False),
+)
+
+views = Table(
+    "views",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    #: Path and query.
+    Column("address", Text, nullable=False),
 )
 
 users = Table(

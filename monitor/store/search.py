@@ -123,7 +123,7 @@ def summary(connection: Connection, after: int, until: int) -> Summary:
     """Count the verdicts behind and up to these records."""
     live = verdicts.c.run.is_(None) & (verdicts.c.seq > after) & (verdicts.c.seq <= until)
     counts = select(verdicts.c.decision, func.count()).where(live).group_by(verdicts.c.decision)
-    found = {_decision(d): n for d, n in connection.execute(counts)}
+    found = {decision_of(d): n for d, n in connection.execute(counts)}
     gaps = select(func.count()).where(live, verdicts.c.coverage_gaps != "")
     unscored = select(func.count()).where(live, verdicts.c.unscored.is_not(None))
     return Summary(
@@ -227,7 +227,7 @@ def row_of(row: Row[Any], keys: Keyring) -> VerdictRow:
     except Locked:
         fields |= {"excerpt": "", "locked": True}
     fields["review"] = None if row.review is None else outcome_of(row.review)
-    return VerdictRow(**{**fields, "decision": _decision(row.decision)})
+    return VerdictRow(**{**fields, "decision": decision_of(row.decision)})
 
 
 def outcome_of(value: str) -> Outcome:
@@ -238,7 +238,8 @@ def outcome_of(value: str) -> Outcome:
         raise CorruptContent(f"{value!r} stands in place of the outcome of a review") from error
 
 
-def _decision(value: int) -> Decision:
+def decision_of(value: int) -> Decision:
+    """Read what a column says of a decision."""
     try:
         return Decision(value)
     except ValueError as error:

@@ -13,14 +13,18 @@ from monitor.store import chain, checkpoints, inspection, search, texts
 from monitor.store.accounts import Accounts
 from monitor.store.checkpoints import Link, StoredCheckpoint
 from monitor.store.content import Content, columns, pack
+from monitor.store.cursors import Cursors
 from monitor.store.database import connect, reading, scrub, writing
 from monitor.store.inspection import Watch
+from monitor.store.log import Log
 from monitor.store.retention import Retention
 from monitor.store.reviews import Reviews
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.store.runs import Runs
 from monitor.store.schema import contents, heartbeats, records, verdicts
 from monitor.store.sealed import Home, content_row
+from monitor.store.tallies import Tallies
+from monitor.store.views import Views
 from monitor.types import Trace, Verdict
 
 #: Records read at a time; between two reads no transaction is open.
@@ -56,6 +60,14 @@ class Store:
         self.accounts = Accounts(self)
         #: How long texts are kept.
         self.retention = Retention(self)
+        #: Counts over time.
+        self.tallies = Tallies(self)
+        #: Filters that people saved.
+        self.views = Views(self)
+        #: How far others have read the chain.
+        self.cursors = Cursors(self)
+        #: What happened besides verdicts, and where the chain stands.
+        self.log = Log(self)
 
     @classmethod
     def open(
@@ -71,6 +83,11 @@ class Store:
     def close(self) -> None:
         """Give the connections back; a database in memory is gone."""
         self._engine.dispose()
+
+    @property
+    def address(self) -> str:
+        """Where the database is, without its password: an address can hold one in its query too."""
+        return self._engine.url.set(query={}).render_as_string(hide_password=True)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

@@ -28,6 +28,7 @@ from stream.cli.gate_options import (
     SpoolMib,
     open_gate,
 )
+from stream.cli.hooks import SlackWebhook, Webhook, WebhookSecret, told_to
 from stream.cli.options import (
     DEFAULT_DATABASE,
     DEFAULT_KEY_FILE,
@@ -98,6 +99,16 @@ def serve(
             "monitor.example.com. Can be repeated."
         ),
     ] = None,
+    dashboard_url: Annotated[
+        str,
+        typer.Option(
+            envvar="SUBTEXT_DASHBOARD_URL",
+            help="Address of the dashboard for links in messages: https://monitor.example.com.",
+        ),
+    ] = "",
+    webhook: Webhook = None,
+    webhook_secret_file: WebhookSecret = None,
+    slack_webhook: SlackWebhook = None,
     mode: Annotated[
         Mode | None,
         typer.Option(help="Overrides the policy, rules included: observe, hold or buffer."),
@@ -221,6 +232,7 @@ def serve(
 
     tls = sidecar_tls(tls_cert, tls_key, tls_client_ca)
     towards = upstream_tls(upstream, upstream_ca, upstream_cert, upstream_key)
+    hooks = told_to(webhook, webhook_secret_file, slack_webhook, dashboard_url)
     exporting = _open_telemetry() if otel else None
     store = open_archive(database, keys=content_keys)
     if not (unauthenticated_dashboard or _loopback(dashboard_host) or store.accounts.anyone()):
@@ -277,7 +289,9 @@ def serve(
             dashboard_host=dashboard_host,
             dashboard_port=dashboard_port,
             dashboard_names=tuple(dashboard_name or ()),
+            public_url=dashboard_url.rstrip("/"),
         ),
+        hooks=hooks,
         demo=demo,
         gate=elsewhere,
         tracer=exporting.tracer if exporting else None,

@@ -1,0 +1,164 @@
+"""Sends events to where somebody wants to know of them, until they are taken.
+
+Each hook reads the chain by itself, from where it left off: what was not taken is sent again, after
+a restart too. A hook that is down holds up nobody else, and after `Patience.total` an event is left
+out, loudly.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+
+import aiohttp
+import structlog
+
+from monitor.audit import AuditRecord
+from monitor.hooks import Event, Message, event_of, signed
+from monitor.logs import complain
+from monitor.store import Store
+
+#: Records read at a time.
+BATCH = 200
+#: The same gap is told again after so long: a server that hides its thinking does so every time.
+QUIET = timedelta(hours=1)
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """Where events go."""
+
+    url: str
+    #: Signs them; None for one that takes messages as Slack does, whose address is the secret.
+    secret: bytes | None
+
+    @property
+    def name(self) -> str:
+        """Names it in the database and in logs, without giving its address away."""
+        return f"hook-{hashlib.sha256(self.url.encode()).hexdigest()[:12]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long is waited for what; in seconds."""
+
+    #: Between two looks at a chain that had nothing new.
+    look: float = 1.0
+    #: For an answer.
+    answer: float = 20.0
+    #: Before something is sent again: doubled each time, up to the longest.
+    first: float = 1.0
+    longest: float = 300.0
+    #: Until an event that nobody takes is left out.
+    total: float = 24 * 3600.0
+
+
+_PATIENCE = Patience()
+
+
+@dataclass(kw_only=True)
+class Sender:
+    """Reads the chain for one hook."""
+
+    hook: Hook
+    store: Store
+    http: aiohttp.ClientSession
+    #: Of the console, for links.
+    address: str
+    patience: Patience = _PATIENCE
+    _told: dict[str, datetime] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Send whatever comes, for ever."""
+        seq: int | None = None
+        while True:
+            try:
+                if seq is None:
+                    seq = await asyncio.to_thread(self.store.cursors.begin, self.hook.name)
+                seq = await self._catch_up(seq)
+            except Exception as error:  # noqa: BLE001 -- the next event must be told all the same
+                complain("hook_stumbled", hook=self.hook.name, error=type(error).__name__)
+                seq = None
+            await asyncio.sleep(self.patience.look)
+
+    async def _catch_up(self, seq: int) -> int:
+        """Send all that follows a record; return the last one that was read."""
+        while batch := await asyncio.to_thread(self._read, seq + 1):
+            for record in batch:
+                message = event_of(record, self.address)
+                if message is not None and self._worth(message):
+                    await self._deliver(message)
+                    await asyncio.to_thread(self.store.cursors.advance, self.hook.name, record.seq)
+            seq = batch[-1].seq
+        await asyncio.to_thread(self.store.cursors.advance, self.hook.name, seq)
+        return seq
+
+    def _read(self, start: int) -> list[AuditRecord]:
+        return list(islice(self.store.records(start), BATCH))
+
+    def _worth(self, message: Message) -> bool:
+        """Whether to tell it: a gap that was told of a short time ago is not news."""
+        if message.event is not Event.NOT_SEEN:
+            return True
+        at, gaps = datetime.fromisoformat(message.at), message.data["coverage_gaps"]
+        news = [gap for gap in gaps if gap not in self._told or at - self._told[gap] >= QUIET]
+        self._told |= dict.fromkeys(news, at)
+        return bool(news)
+
+    async def _deliver(self, message: Message) -> None:
+        """Send until it is taken, or for as long as patience lasts."""
+        began, pause = time.monotonic(), self.patience.first
+        while (why := await self._send(message)) is not None:
+            if time.monotonic() - began >= self.patience.total:
+                complain("hook_gave_up", hook=self.hook.name, message=message.message_id, why=why)
+                return
+            _log.warning("hook_refused", hook=self.hook.name, why=why, again_in=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, self.patience.longest)
+
+    async def _send(self, message: Message) -> str | None:
+        """Send once; None when it was taken, else why not."""
+        headers = {"content-type": "application/json"}
+        if self.hook.secret is None:
+            body = message.slack()
+        else:
+            body = message.body()
+            headers |= signed(message.message_id, body, self.hook.secret, int(time.time()))
+        try:
+            async with self.http.post(
+                self.hook.url, data=body, headers=headers, allow_redirects=False
+            ) as answer:
+                return None if 200 <= answer.status < 300 else f"status {answer.status}"
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return type(error).__name__
+
+
+@asynccontextmanager
+async def telling(
+    hooks: Sequence[Hook], store: Store, address: str, patience: Patience = _PATIENCE
+) -> AsyncIterator[None]:
+    """Send events in the background; without hooks, do nothing."""
+    if not hooks:
+        yield
+        return
+    timeout = aiohttp.ClientTimeout(total=patience.answer)
+    async with aiohttp.ClientSession(timeout=timeout) as http:
+        tasks = [
+            asyncio.create_task(
+                Sender(hook=h, store=store, http=http, address=address, patience=patience).run()
+            )
+            for h in hooks
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
