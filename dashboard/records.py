@@ -175,6 +175,7 @@ def _summary(record: AuditRecord) -> tuple[str, str | None]:
         Kind.CHANGE: ("by", "check", "flag", "block", "why"),
         Kind.REVIEW: ("reviewer", "outcome"),
         Kind.ACCOUNT: ("act", "user", "name", "by"),
+        Kind.RETENTION: ("act", "by", "reason"),
     }
     kind = record.kind if record.kind in names else None
     chosen = names[Kind(kind)] if kind is not None and isinstance(told, dict) else ()

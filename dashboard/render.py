@@ -31,6 +31,7 @@ KIND_NAMES = {
     Kind.CHANGE: "Changes",
     Kind.REVIEW: "Reviews",
     Kind.ACCOUNT: "Accounts",
+    Kind.RETENTION: "Texts",
 }
 #: Pages, what they are called, and the right without which they are not offered.
 PLACES = (

@@ -6,11 +6,15 @@ from monitor.audit import Kind
 from monitor.policy_file import parse
 from monitor.rulebook import to_toml
 from monitor.sealing import ContentKey, Keyring
-from monitor.store import Act, Query, Store
+from monitor.store import Act, Change, Query, Store
 from monitor.types import Outcome, Review
 
 AT = "2026-11-21T10:00:00.000Z"
 THRESHOLDS = dict.fromkeys(Check, Thresholds(flag=0.5, block=0.9))
+
+CHANGE = Change(
+    by="anna", why="false alarms", check="deception", flag=0.6, block=0.9, before="1", after="2"
+)
 
 
 def policy(flag):
@@ -37,6 +41,12 @@ def token():
 ACTS = [
     ("a policy holds", lambda s, _: s.record_policy(**policy(0.5)), Kind.POLICY, "0.5"),
     ("a threshold changes", lambda s, _: s.record_policy(**policy(0.6)), Kind.POLICY, "0.6"),
+    (
+        "a lead changes the policy file",
+        lambda s, _: s.log.record_change(CHANGE, at=AT),
+        Kind.CHANGE,
+        "false alarms",
+    ),
     ("a response is judged", lambda s, new: s.record_verdict(*new(1)), Kind.VERDICT, "flag"),
     (
         "it is judged again",
