@@ -24,8 +24,11 @@ from classifiers.training.scores import Evidence, Logits, Scorer
 #: Target false-positive rates of the recommended thresholds.
 FLAG_RATE, BLOCK_RATE = 0.01, 0.002
 #: Mismatch scores shift between kinds of text, so a rate that holds on one does not on another
-#: (docs/experiments.md): it is flagged no sooner than blocked.
+#: (docs/experiments.md): it is flagged as rarely as others are blocked, and blocks nothing.
 FLAG_RATES: Final = {Check.MISMATCH: BLOCK_RATE}
+FLAG_ONLY: Final = frozenset({Check.MISMATCH})
+#: No probability reaches it.
+NEVER: Final = 1.0
 #: At most so many held-out records of each class of a public source.
 CAP: Final = 40
 
@@ -105,7 +108,7 @@ def fit(check: Check, records: Sequence[Record], logits: Sequence[Logits]) -> Ca
     negatives = _probability(platt, values[labels == 0])
     return Calibration(
         platt=platt,
-        thresholds=_thresholds(negatives, FLAG_RATES.get(check, FLAG_RATE)),
+        thresholds=_thresholds(check, negatives),
         positives=int((labels == 1).sum()),
         negatives=len(negatives),
     )
@@ -125,8 +128,9 @@ def _probability(platt: Platt, values: "np.ndarray") -> "np.ndarray":  # type: i
     return 1.0 / (1.0 + np.exp(-(platt.a * values + platt.b)))
 
 
-def _thresholds(negatives: "np.ndarray", flag_rate: float) -> Thresholds:  # type: ignore[type-arg]
-    flag = float(np.quantile(negatives, 1 - flag_rate, method="higher"))
+def _thresholds(check: Check, negatives: "np.ndarray") -> Thresholds:  # type: ignore[type-arg]
+    rate = FLAG_RATES.get(check, FLAG_RATE)
+    flag = min(float(np.quantile(negatives, 1 - rate, method="higher")), 0.999)
     block = float(np.quantile(negatives, 1 - BLOCK_RATE, method="higher"))
-    flag = min(flag, 0.999)
-    return Thresholds(flag=round(flag, 4), block=round(min(max(block, flag), 0.9999), 4))
+    block = NEVER if check in FLAG_ONLY else min(max(block, flag), 0.9999)
+    return Thresholds(flag=round(flag, 4), block=round(block, 4))

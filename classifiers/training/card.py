@@ -34,7 +34,7 @@ calibration and the thresholds, which are therefore a little flattering. Base we
 
 ## Calibration
 Thresholds aim at 1 % (flag) and 0.2 % (block) false positives on the held-out negatives. Mismatch
-is flagged no sooner than blocked: its scores shift between kinds of text.
+is flagged at 0.2 % and blocks nothing: its scores shift between kinds of text.
 
 | check | flag | block | held-out positives | held-out negatives |
 |---|---|---|---|---|
