@@ -175,8 +175,11 @@ def _decide(folder: Path, parts: int) -> None:
     table = pa.concat_tables([table] * (1000 // table.num_rows))
     write_table(path, table)
     entry = json.loads((earlier / PARTS).read_text(encoding="utf-8"))
-    line = json.dumps({**entry, "rows": table.num_rows}) + "\n"
-    (earlier / PARTS).write_text(line * parts, encoding="utf-8")
+    names = [f"part-{number:05}.parquet" for number in range(parts)]
+    for name in names[1:]:
+        (earlier / name).hardlink_to(path)
+    lines = (json.dumps({**entry, "file": name, "rows": table.num_rows}) + "\n" for name in names)
+    (earlier / PARTS).write_text("".join(lines), encoding="utf-8")
     policy = Rulebook(top=Policy(thresholds=load(default_artefact()).thresholds))
     began = time.perf_counter()
     redecide(earlier, policy, folder / "anew")
