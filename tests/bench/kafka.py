@@ -59,7 +59,7 @@ def main(*, quick: bool) -> None:
         assert broker.stdout
         transport = Kafka(Settings(bootstrap=broker.stdout.readline().strip()))
         asyncio.run(
-            _measure(transport, Path(folder), authored(24 if quick else 240), 1 if quick else 3)
+            _measure(transport, Path(folder), authored(24 if quick else 96), 1 if quick else 2)
         )
 
 
