@@ -9,12 +9,15 @@ from monitor.hooks import secret_of
 from stream.cli.options import fail, is_web_address
 from stream.hooks import Hook
 
+_PANEL = "Messages"
+
 Webhook: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         envvar="SUBTEXT_WEBHOOK",
         help="Tell this address of blocks, escalations and gaps: ids, scores and a link, no "
         "text. Signed as Standard Webhooks has it. Can be repeated.",
+        rich_help_panel=_PANEL,
     ),
 ]
 WebhookSecret: TypeAlias = Annotated[
@@ -22,6 +25,7 @@ WebhookSecret: TypeAlias = Annotated[
     typer.Option(
         envvar="SUBTEXT_WEBHOOK_SECRET_FILE",
         help="File with the secret that signs them: whsec_ and the base64 of 24 to 64 bytes.",
+        rich_help_panel=_PANEL,
     ),
 ]
 SlackWebhook: TypeAlias = Annotated[
@@ -30,6 +34,7 @@ SlackWebhook: TypeAlias = Annotated[
         envvar="SUBTEXT_SLACK_WEBHOOK",
         help="Likewise, as a message to an incoming webhook of Slack, Mattermost or the like. The "
         "address is a secret: better give it by the variable.",
+        rich_help_panel=_PANEL,
     ),
 ]
 

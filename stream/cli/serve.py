@@ -63,6 +63,10 @@ if TYPE_CHECKING:
     from stream.kafka.gate import Gate
     from stream.otel import Exporting
 
+#: Groups of options in the help.
+_DASHBOARD, _ORIGIN = "Dashboard and API", "Whose requests these are"
+_RECORD, _LIMITS = "What the record keeps", "Limits"
+
 
 def serve(
     upstream: Annotated[
@@ -79,10 +83,13 @@ def serve(
         int, typer.Option(min=0, max=65535, help="Port of the sidecar; 0 takes a free one.")
     ] = 8080,
     dashboard_host: Annotated[
-        str, typer.Option(help="Address of dashboard and API.")
+        str, typer.Option(help="Address of dashboard and API.", rich_help_panel=_DASHBOARD)
     ] = "127.0.0.1",
     dashboard_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of dashboard and API.")
+        int,
+        typer.Option(
+            min=0, max=65535, help="Port of dashboard and API.", rich_help_panel=_DASHBOARD
+        ),
     ] = 8081,
     unauthenticated_dashboard: Annotated[
         bool,
@@ -90,13 +97,15 @@ def serve(
             "--unauthenticated-dashboard",
             help="Accept that whoever reaches the dashboard reads every trace, while no user "
             "exists (`subtext user add`).",
+            rich_help_panel=_DASHBOARD,
         ),
     ] = False,
     dashboard_name: Annotated[
         list[str] | None,
         typer.Option(
             help="Host name that browsers know the dashboard by, beside its address: "
-            "monitor.example.com. Can be repeated."
+            "monitor.example.com. Can be repeated.",
+            rich_help_panel=_DASHBOARD,
         ),
     ] = None,
     dashboard_url: Annotated[
@@ -104,6 +113,7 @@ def serve(
         typer.Option(
             envvar="SUBTEXT_DASHBOARD_URL",
             help="Address of the dashboard for links in messages: https://monitor.example.com.",
+            rich_help_panel=_DASHBOARD,
         ),
     ] = "",
     webhook: Webhook = None,
@@ -114,13 +124,16 @@ def serve(
         typer.Option(help="Overrides the policy, rules included: observe, hold or buffer."),
     ] = None,
     policy: FollowedPolicyFile = None,
-    tenant: Annotated[str, typer.Option(help="Tenant whose requests these are.")] = "",
+    tenant: Annotated[
+        str, typer.Option(help="Tenant whose requests these are.", rich_help_panel=_ORIGIN)
+    ] = "",
     tenant_header: Annotated[
         str,
         typer.Option(
             envvar="SUBTEXT_TENANT_HEADER",
             help="Header that names the tenant: x-tenant. It is believed, so your gateway must set "
             "it and drop what clients send under that name.",
+            rich_help_panel=_ORIGIN,
         ),
     ] = "",
     conversation_header: Annotated[
@@ -128,6 +141,7 @@ def serve(
         typer.Option(
             envvar="SUBTEXT_CONVERSATION_HEADER",
             help="Header that names the conversation, before what the request itself says.",
+            rich_help_panel=_ORIGIN,
         ),
     ] = "",
     model: ModelDir = None,
@@ -139,6 +153,7 @@ def serve(
         typer.Option(
             envvar="SUBTEXT_CHECKPOINTS",
             help="Folder for copies of the signed checkpoints: best one that others keep.",
+            rich_help_panel=_RECORD,
         ),
     ] = None,
     keep_text: Annotated[
@@ -147,6 +162,7 @@ def serve(
             envvar="SUBTEXT_KEEP_TEXT",
             help="Erase texts of traces when they are older: 30d, and acme=7d for a tenant that has"
             " another age. Can be repeated. Without it they stay.",
+            rich_help_panel=_RECORD,
         ),
     ] = None,
     keep_allowed_text: Annotated[
@@ -154,10 +170,15 @@ def serve(
         typer.Option(
             envvar="SUBTEXT_KEEP_ALLOWED_TEXT",
             help="Likewise, sooner, of what was judged in full and allowed: 3d.",
+            rich_help_panel=_RECORD,
         ),
     ] = None,
     upstream_timeout: Annotated[
-        float, typer.Option(help="Seconds without a byte before the upstream counts as broken off.")
+        float,
+        typer.Option(
+            help="Seconds without a byte before the upstream counts as broken off.",
+            rich_help_panel=_LIMITS,
+        ),
     ] = 300.0,
     otel: Annotated[
         bool,
@@ -174,16 +195,23 @@ def serve(
             min=0.1,
             help="Seconds for a client to send a request's head, then its body, and to take each "
             "piece of its response; slower ones lose their connection.",
+            rich_help_panel=_LIMITS,
         ),
     ] = 60.0,
     max_responses: Annotated[
         int,
-        typer.Option(min=1, help="Responses under judgement at once; more are refused with 503."),
+        typer.Option(
+            min=1,
+            help="Responses under judgement at once; more are refused with 503.",
+            rich_help_panel=_LIMITS,
+        ),
     ] = 256,
     max_held_mib: Annotated[
         int,
         typer.Option(
-            min=1, help="MiB of requests and responses held at once; more are refused with 503."
+            min=1,
+            help="MiB of requests and responses held at once; more are refused with 503.",
+            rich_help_panel=_LIMITS,
         ),
     ] = 1024,
     starts_in_thinking: Annotated[

@@ -8,17 +8,22 @@ import typer
 
 from stream.cli.options import fail
 
+_PANEL = "TLS"
+
 TlsCert = Annotated[
     Path | None,
     typer.Option(
         envvar="SUBTEXT_TLS_CERT",
         help="Serve the sidecar over TLS with this certificate (PEM, with its chain).",
+        rich_help_panel=_PANEL,
     ),
 ]
 TlsKey = Annotated[
     Path | None,
     typer.Option(
-        envvar="SUBTEXT_TLS_KEY", help="Its key. Default: in the file of the certificate."
+        envvar="SUBTEXT_TLS_KEY",
+        help="Its key. Default: in the file of the certificate.",
+        rich_help_panel=_PANEL,
     ),
 ]
 TlsClientCa = Annotated[
@@ -26,6 +31,7 @@ TlsClientCa = Annotated[
     typer.Option(
         envvar="SUBTEXT_TLS_CLIENT_CA",
         help="Let only clients in whose certificate this authority signed (mTLS).",
+        rich_help_panel=_PANEL,
     ),
 ]
 UpstreamCa = Annotated[
@@ -33,18 +39,23 @@ UpstreamCa = Annotated[
     typer.Option(
         envvar="SUBTEXT_UPSTREAM_CA",
         help="Authority that signs the upstream's certificate, in place of the system's.",
+        rich_help_panel=_PANEL,
     ),
 ]
 UpstreamCert = Annotated[
     Path | None,
     typer.Option(
-        envvar="SUBTEXT_UPSTREAM_CERT", help="Certificate to show to the upstream (mTLS)."
+        envvar="SUBTEXT_UPSTREAM_CERT",
+        help="Certificate to show to the upstream (mTLS).",
+        rich_help_panel=_PANEL,
     ),
 ]
 UpstreamKey = Annotated[
     Path | None,
     typer.Option(
-        envvar="SUBTEXT_UPSTREAM_KEY", help="Its key. Default: in the file of the certificate."
+        envvar="SUBTEXT_UPSTREAM_KEY",
+        help="Its key. Default: in the file of the certificate.",
+        rich_help_panel=_PANEL,
     ),
 ]
 
