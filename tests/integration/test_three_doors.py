@@ -13,8 +13,9 @@ from classifiers.runtime import OnnxClassifier
 from monitor import score
 from monitor.dialects import BadRecord, read_saved, trace_to_json
 from monitor.engine import Engine
-from monitor.policy import Policy, to_toml
+from monitor.policy import Policy
 from monitor.rows import flat
+from monitor.rulebook import Rulebook, to_toml
 from monitor.types import Channel, Mode, Part, Trace, coalesce
 from stream.replay import recorded
 from stream.rescore import command
@@ -101,7 +102,7 @@ def test_any_trace_gets_the_same_row_through_every_door(tmp_path_factory, some):
     with (folder / "a.jsonl").open("w") as file:
         file.writelines(json.dumps(trace_to_json(trace)) + "\n" for trace in some)
     rescore([folder / "a.jsonl"], folder / "out", part_rows=3)
-    (folder / "policy.toml").write_text(to_toml(support.policy()))
+    (folder / "policy.toml").write_text(to_toml(support.rulebook()))
     noted = score(some, policy=folder / "policy.toml", classifier=support.fake())
     own = [flat(*asyncio.run(_judged(trace))) for trace in some]
     rescored = table(folder / "out") if some else []
@@ -132,7 +133,9 @@ async def test_with_the_model_that_ships_batches_do_not_move_scores(tmp_path):
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     classifier = OnnxClassifier.load()
     judge = Engine(
-        classifier=classifier, policy=Policy(thresholds=classifier.thresholds), record=forget
+        classifier=classifier,
+        policy=Rulebook(top=Policy(thresholds=classifier.thresholds)),
+        record=forget,
     )
     job = command.job([str(tmp_path / "a.jsonl")])
     with command.ledger(job, judge, tmp_path / "out") as ledger:
