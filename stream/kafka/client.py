@@ -44,6 +44,8 @@ _EXPELLED = (
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
+#: Between two questions for the partitions of topics, in milliseconds.
+_METADATA_MS = 10_000
 #: Longest that a commit may take, in milliseconds.
 _COMMIT_MS = 10_000
 
@@ -65,6 +67,9 @@ class Kafka:
             session_timeout_ms=round(self._settings.session_seconds * 1000),
             heartbeat_interval_ms=round(self._settings.session_seconds * 1000 / 4),
             partition_assignment_strategy=[CooperativeStickyAssignor],
+            # A member that shares out before it has heard of a topic's partitions shares out none,
+            # and again when it has heard of them; by default it would ask every five minutes.
+            metadata_max_age_ms=_METADATA_MS,
         )
 
     def follower(self, topics: Sequence[str], *, from_start: bool) -> Consumer:
