@@ -12,7 +12,7 @@ _NAME = "ix_verdicts_conversation"
 def upgrade() -> None:
     """Index those verdicts that have a conversation."""
     condition = sa.text("conversation_id <> ''")
-    columns = ["conversation_id", "seq"]
+    columns = ["conversation_id", "tenant", "seq"]
     op.create_index(_NAME, "verdicts", columns, sqlite_where=condition, postgresql_where=condition)
 
 

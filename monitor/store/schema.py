@@ -119,6 +119,7 @@ _talk = text("conversation_id <> ''")
 Index(
     "ix_verdicts_conversation",
     verdicts.c.conversation_id,
+    verdicts.c.tenant,  # or SQLite would rather read all verdicts of the tenant
     verdicts.c.seq,
     sqlite_where=_talk,
     postgresql_where=_talk,
