@@ -152,9 +152,10 @@ http {{
   access_log off;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  upstream behind {{ server {upstream}; keepalive 256; }}
+  upstream behind {{ server {upstream}; keepalive 256; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port} backlog=1024;
+    keepalive_requests 1000000000;
     location / {{
       proxy_pass http://behind;
       proxy_http_version 1.1; proxy_set_header Connection "";
