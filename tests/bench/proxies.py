@@ -123,9 +123,9 @@ def _shipped() -> Classifier:
 
 
 async def sidecar(
-    upstream: str, mode: Mode, load: Callable[[], Classifier], limit: int = 256
+    upstream: str, mode: Mode, load: Callable[[], Classifier], limit: int = 100_000
 ) -> web.Application:
-    """The sidecar with the classifier that `load` gives; nothing it judges is blocked."""
+    """The sidecar with the classifier that `load` gives; nothing is blocked, or refused below `limit`."""
     from monitor.engine import Engine
     from monitor.policy import Policy
     from monitor.recording import recorder
