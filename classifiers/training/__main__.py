@@ -1,4 +1,4 @@
-"""`python -m classifiers.training`: train, judge, evaluate, unseen, quantise."""
+"""`python -m classifiers.training`: train, judge, calibrate, evaluate, unseen, quantise."""
 
 import argparse
 import os
@@ -8,6 +8,7 @@ import torch
 
 from classifiers.artefact import default_artefact
 from classifiers.port import Check
+from classifiers.training.calibrate import BLOCK_RATE, FLAG_RATE, Rates
 
 _DATA = "folder with train/ and validation/ parquet files (classifiers/data is one)"
 
@@ -41,6 +42,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     measure.add_argument("--data", type=Path, required=True, help=_DATA)
     measure.add_argument("--model", type=Path, default=default_artefact(), help="artefact folder")
+    measure.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/evaluation"),
+        help="folder of the page, its JSON and the plots (runs/evaluation)",
+    )
     measure.add_argument("--limit", type=int, default=100, help="records per class and source")
     measure.add_argument(
         "--check",
@@ -60,6 +67,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     judge.add_argument("--name", default="subtext-minilm", help="the artefact's name")
     judge.set_defaults(run=_judge)
+    limits = commands.add_parser(
+        "calibrate",
+        help="set an artefact's thresholds anew, on data not trained on; no score changes",
+    )
+    limits.add_argument("--data", type=Path, required=True, help=_DATA)
+    limits.add_argument(
+        "--model", type=Path, required=True, help="artefact folder, changed in place"
+    )
+    limits.add_argument(
+        "--target-fpr",
+        type=_rate,
+        default=FLAG_RATE,
+        help="share of ordinary reasoning that may be flagged (%(default)s)",
+    )
+    limits.add_argument(
+        "--block-fpr",
+        type=_rate,
+        default=BLOCK_RATE,
+        help="share of the hardest negatives, too, that may be blocked (%(default)s)",
+    )
+    limits.set_defaults(run=_calibrate)
     unseen = commands.add_parser(
         "unseen", help="leave one authored source out: what the words say of sources never seen"
     )
@@ -69,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     forms.add_argument("--data", type=Path, required=True, help=_DATA)
     forms.add_argument("--out", type=Path, required=True, help="folder of a finished training run")
     forms.set_defaults(run=_quantise)
-    for command in (train, measure, judge, unseen, forms):
+    for command in (train, measure, judge, limits, unseen, forms):
         command.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
     return parser
 
@@ -84,14 +112,38 @@ def _train(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     from classifiers.training.evaluate import evaluate  # noqa: PLC0415 - likewise
 
-    evaluate(options.model, options.data, options.limit, options.check or tuple(Check))
+    checks = options.check or tuple(Check)
+    evaluate(options.model, options.data, options.out, options.limit, checks)
     print(f"Written to {options.model}: manifest.json (evaluation) and CARD.md.")
+    print(f"Page and plots: {options.out}/report.md")
 
 
 def _judge(options: argparse.Namespace) -> None:
     from classifiers.training.pipeline import judge  # noqa: PLC0415 - likewise
 
     judge(options.data, options.model, options.name)
+    print(f"Written to {options.model}. Measure it with `evaluate --model {options.model}`.")
+
+
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError("a share between 0 and 1, such as 0.01")
+    return value
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from classifiers.training.pipeline import recalibrate  # noqa: PLC0415 - likewise
+
+    rates = Rates(flag=options.target_fpr, block=options.block_fpr)
+    for check, found in recalibrate(options.data, options.model, rates).items():
+        low, high = found.ordinary_rate_95
+        print(
+            f"{check.value}: flag at {found.thresholds.flag}, block at {found.thresholds.block};"
+            f" {found.ordinary_flagged} of {found.ordinary} ordinary records flagged"
+            f" ({low:.2%} to {high:.2%}), {found.recall:.0%} of {found.positives} positives,"
+            f" {found.negatives_flagged:.0%} of {found.negatives} look-alikes"
+        )
     print(f"Written to {options.model}. Measure it with `evaluate --model {options.model}`.")
 
 

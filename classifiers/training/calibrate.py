@@ -1,12 +1,15 @@
 """Probabilities and thresholds from groups of the training sources that no weight has seen."""
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 
 from classifiers.artefact import Platt
@@ -14,23 +17,49 @@ from classifiers.port import Check, Thresholds
 from classifiers.training.data import (
     PAIR_RECIPES,
     STEP_RECIPES,
+    Recipe,
     Record,
     held_out,
     load_sources,
     sample,
 )
-from classifiers.training.scores import Evidence, Logits, Scorer
+from classifiers.training.scores import Evidence, Scorer
 
-#: Target false-positive rates of the recommended thresholds.
+Numbers = npt.NDArray[np.float64]
+
+#: Share of ordinary reasoning that may be flagged; of all held-out negatives that may be blocked.
 FLAG_RATE, BLOCK_RATE = 0.01, 0.002
-#: Mismatch scores shift between kinds of text, so a rate that holds on one does not on another
-#: (docs/experiments.md): it is flagged as rarely as others are blocked, and blocks nothing.
-FLAG_RATES: Final = {Check.MISMATCH: BLOCK_RATE}
+#: Ordinary and careful reasoning in which nothing is wrong, on which the flag threshold rests, per
+#: check: only held-out groups, or sources that the check's models never read.
+_BENIGN: Final = (
+    "a6-hard-benign",
+    "a12-benign-agents",
+    "benign-rating-cot",
+    "cotstress-ratings",
+    "gsm8k-samples",
+    "star1",
+)
+ORDINARY: Final = {
+    Check.DECEPTION: _BENIGN,
+    Check.DANGEROUS_REASONING: _BENIGN,
+    Check.MISMATCH: (*_BENIGN, "multimodel-benign-judgement", "gptoss-benign-coding"),
+}
+#: At most so many records of an ordinary source.
+ORDINARY_CAP: Final = 100
+#: Flagged for people, blocks nothing: its scores shift between kinds of text (docs/experiments.md).
 FLAG_ONLY: Final = frozenset({Check.MISMATCH})
 #: No probability reaches it.
 NEVER: Final = 1.0
 #: At most so many held-out records of each class of a public source.
 CAP: Final = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """Which false positives a threshold may cause."""
+
+    flag: float = FLAG_RATE
+    block: float = BLOCK_RATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +70,19 @@ class Calibration:
     thresholds: Thresholds
     positives: int
     negatives: int
+    #: Shares of held-out records that the flag threshold flags.
+    recall: float
+    negatives_flagged: float
+    #: Of ordinary records: how many, how many are flagged, and where the rate lies (95 %).
+    ordinary: int
+    ordinary_flagged: int
+    ordinary_rate_95: tuple[float, float]
+
+    def counts(self) -> dict[str, Any]:
+        """What the manifest keeps beside platt and thresholds."""
+        found = asdict(self)
+        del found["platt"], found["thresholds"]
+        return found
 
 
 def held_out_records(data: Path, seed: int = 5) -> dict[Check, list[Record]]:
@@ -63,58 +105,104 @@ def _cap(check: Check, name: str, available: int) -> int:
     return CAP if check is not Check.MISMATCH and name in STEP_RECIPES else available
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldOut:
-    """The held-out records of a group of checks and what was read of them, once."""
-
-    checks: tuple[Check, ...]
-    records: list[Record]
-    evidence: list[Evidence]
-
-
-def read_held_out(scorer: Scorer, data: Path) -> list[HeldOut]:
-    """Run both encoders over the held-out records: the slow part."""
-    records = held_out_records(data)
+def ordinary_records(data: Path, check: Check, seed: int = 6) -> list[Record]:
+    """Ordinary records that the models of `check` have not read, the same from each source."""
+    rng = random.Random(seed)  # noqa: S311 - likewise
+    recipes = PAIR_RECIPES if check is Check.MISMATCH else STEP_RECIPES
+    every = load_sources(data, dict.fromkeys(ORDINARY[check], Recipe(cap=0)))
     found = []
-    for checks in ((Check.DECEPTION, Check.DANGEROUS_REASONING), (Check.MISMATCH,)):
-        once = list({r.id: r for check in checks for r in records[check]}.values())
-        evidence = scorer.gather(once, checks)
-        found.append(HeldOut(checks=checks, records=once, evidence=evidence))
+    for name in ORDINARY[check]:
+        some = [r for r in every.get(name, ()) if r.thinking.strip() and r.answer.strip()]
+        trained = name in recipes or any(r.authored for r in some)
+        unread = [r for r in some if not trained or held_out(r)]
+        found += sample(unread, None, ORDINARY_CAP, rng)
     return found
 
 
-def calibrate(scorer: Scorer, held_out: Sequence[HeldOut], data: Path) -> dict[Check, Calibration]:
-    """Fit every check on the records that are held out for it."""
-    logits = {
-        (check, record.id): scorer.joined(item, (check,))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """The records that a group of checks is judged on, and what was read of them, once."""
+
+    checks: tuple[Check, ...]
+    #: Labelled, from held-out groups; then ordinary ones, which may be among them.
+    records: list[Record]
+    ordinary: list[Record]
+    evidence: Mapping[str, Evidence]
+
+
+def read_held_out(scorer: Scorer, data: Path) -> list[HeldOut]:
+    """Run both encoders over the held-out and the ordinary records: the slow part."""
+    labelled = held_out_records(data)
+    found = []
+    for checks in ((Check.DECEPTION, Check.DANGEROUS_REASONING), (Check.MISMATCH,)):
+        records = list({r.id: r for check in checks for r in labelled[check]}.values())
+        ordinary = ordinary_records(data, checks[0])
+        once = list({r.id: r for r in [*records, *ordinary]}.values())
+        evidence = scorer.gather(once, checks)
+        found.append(
+            HeldOut(
+                checks=checks,
+                records=records,
+                ordinary=ordinary,
+                evidence={r.id: e for r, e in zip(once, evidence, strict=True)},
+            )
+        )
+    return found
+
+
+def calibrate(
+    scorer: Scorer,
+    held_out: Sequence[HeldOut],
+    rates: Rates = Rates(),
+    known: Mapping[Check, Platt] = MappingProxyType({}),
+) -> dict[Check, Calibration]:
+    """Fit every check on the records that are held out for it; maps that are `known` stay."""
+    return {
+        check: _fit(check, scorer, some, rates, known.get(check))
         for some in held_out
         for check in some.checks
-        for record, item in zip(some.records, some.evidence, strict=True)
-    }
-    return {
-        check: fit(check, some, [logits[check, r.id] for r in some])
-        for check, some in held_out_records(data).items()
     }
 
 
-def fit(check: Check, records: Sequence[Record], logits: Sequence[Logits]) -> Calibration:
-    """Platt's map (classes weighted equally within it) and thresholds from the negatives."""
-    scored = [
-        (r.labels[check], s[check]) for r, s in zip(records, logits, strict=True) if check in s
-    ]
-    labels = np.asarray([label for label, _ in scored])
-    values = np.asarray([value for _, value in scored], dtype=np.float64)
-    platt = _platt(values, labels)
-    negatives = _probability(platt, values[labels == 0])
+def _fit(
+    check: Check, scorer: Scorer, held: HeldOut, rates: Rates, platt: Platt | None
+) -> Calibration:
+    """Platt's map (1999) from the labelled records, and thresholds from those without fault."""
+    labelled = _scored(
+        check, scorer, held, [r for r in held.records if r.labels[check] is not None]
+    )
+    labels = np.asarray([r.labels[check] for r, _ in labelled])
+    values = np.asarray([value for _, value in labelled])
+    platt = platt or _platt(values, labels)
+    p = _probability(platt, values)
+    ordinary = _scored(check, scorer, held, held.ordinary)
+    quiet = _probability(platt, np.asarray([value for _, value in ordinary]))
+    sources = [r.source for r, _ in ordinary]
+    flag = min(_quantile(quiet, sources, 1 - rates.flag), 0.999)
+    block = _block(check, p[labels == 0], flag, rates.block)
+    flagged = int((quiet >= flag).sum())
+    span = binomtest(flagged, len(quiet)).proportion_ci(method="exact")
     return Calibration(
         platt=platt,
-        thresholds=_thresholds(check, negatives),
+        thresholds=Thresholds(flag=round(flag, 4), block=round(block, 4)),
         positives=int((labels == 1).sum()),
-        negatives=len(negatives),
+        negatives=int((labels == 0).sum()),
+        recall=round(float((p[labels == 1] >= flag).mean()), 3),
+        negatives_flagged=round(float((p[labels == 0] >= flag).mean()), 3),
+        ordinary=len(quiet),
+        ordinary_flagged=flagged,
+        ordinary_rate_95=(round(span.low, 4), round(span.high, 4)),
     )
 
 
-def _platt(values: "np.ndarray", labels: "np.ndarray") -> Platt:  # type: ignore[type-arg]
+def _scored(
+    check: Check, scorer: Scorer, held: HeldOut, records: Sequence[Record]
+) -> list[tuple[Record, float]]:
+    found = ((r, scorer.joined(held.evidence[r.id], (check,))) for r in records)
+    return [(r, logits[check]) for r, logits in found if check in logits]
+
+
+def _platt(values: Numbers, labels: Numbers) -> Platt:
     if len(set(labels.tolist())) < 2:
         raise ValueError(
             "Calibration needs held-out records of both classes; add sources to train/."
@@ -124,13 +212,25 @@ def _platt(values: "np.ndarray", labels: "np.ndarray") -> Platt:  # type: ignore
     return Platt(a=max(a, 0.05), b=b)
 
 
-def _probability(platt: Platt, values: "np.ndarray") -> "np.ndarray":  # type: ignore[type-arg]
-    return 1.0 / (1.0 + np.exp(-(platt.a * values + platt.b)))
+def _probability(platt: Platt, values: Numbers) -> Numbers:
+    return np.asarray(1.0 / (1.0 + np.exp(-(platt.a * values + platt.b))))
 
 
-def _thresholds(check: Check, negatives: "np.ndarray") -> Thresholds:  # type: ignore[type-arg]
-    rate = FLAG_RATES.get(check, FLAG_RATE)
-    flag = min(float(np.quantile(negatives, 1 - rate, method="higher")), 0.999)
-    block = float(np.quantile(negatives, 1 - BLOCK_RATE, method="higher"))
-    block = NEVER if check in FLAG_ONLY else min(max(block, flag), 0.9999)
-    return Thresholds(flag=round(flag, 4), block=round(block, 4))
+def _quantile(values: Numbers, sources: Sequence[str], share: float) -> float:
+    """The smallest number that is above a share of the values, every source counting the same."""
+    if not len(values):
+        raise ValueError(
+            "Thresholds need ordinary reasoning: add one of the sources in"
+            " classifiers.training.calibrate.ORDINARY to train/."
+        )
+    weight = np.asarray([1.0 / sources.count(s) for s in sources])
+    order = np.argsort(values)
+    below = np.cumsum(weight[order]) / weight.sum()
+    place = min(int(np.searchsorted(below, share - 1e-9)), len(values) - 1)
+    return float(np.nextafter(values[order[place]], 1.0)) + 1e-4
+
+
+def _block(check: Check, negatives: Numbers, flag: float, rate: float) -> float:
+    if check in FLAG_ONLY:
+        return NEVER
+    return min(max(float(np.quantile(negatives, 1 - rate, method="higher")), flag), 0.9999)

@@ -33,11 +33,14 @@ out of training; those groups fit the 15 numbers that join encoders, words and c
 calibration and the thresholds, which are therefore a little flattering. Base weights: {base}.
 
 ## Calibration
-Thresholds aim at 1 % (flag) and 0.2 % (block) false positives on the held-out negatives. Mismatch
-is flagged at 0.2 % and blocks nothing: its scores shift between kinds of text.
+The flag threshold is set so that 1 % of ordinary reasoning is flagged: maths, judgement, ratings,
+careful answers to harmful questions, alarming-looking but proper work, every source counting the
+same. Near misses, written to look like the real thing, are flagged more often. The block threshold
+leaves alone 99.8 % of all held-out negatives, near misses included. Mismatch is flagged for people
+and blocks nothing: its scores shift between kinds of text.
 
-| check | flag | block | held-out positives | held-out negatives |
-|---|---|---|---|---|
+| check | flag | block | ordinary flagged | 95 % | positives flagged | near misses flagged |
+|---|---|---|---|---|---|---|
 {calibration}
 
 """
@@ -73,7 +76,8 @@ are to be gathered from their publishers; with the authored sets alone
 """
 _COLUMNS: Final = (
     "auroc", "auroc_95", "average_precision", "recall_at_1", "recall_at_5", "positives_flagged",
-    "negatives_flagged", "negatives_blocked", "baseline_auroc", "numbers_auroc",
+    "negatives_flagged", "positives_blocked", "negatives_blocked", "calibration_error",
+    "baseline_auroc", "numbers_auroc",
 )  # fmt: skip
 
 
@@ -93,9 +97,14 @@ def render(manifest: Mapping[str, Any]) -> str:
 
 def _calibration(manifest: Mapping[str, Any], check: Check) -> str:
     limits = manifest["thresholds"][check.value]
-    counts = manifest["evaluation"].get("calibration", {}).get(check.value, {})
-    cells = (limits["flag"], limits["block"], counts.get("positives"), counts.get("negatives"))
-    return f"| {check.value} | " + " | ".join(str(c) for c in cells) + " |"
+    found = manifest["evaluation"]["calibration"][check.value]
+    low, high = found["ordinary_rate_95"]
+    return (
+        f"| {check.value} | {limits['flag']} | {limits['block']} |"
+        f" {found['ordinary_flagged']} of {found['ordinary']} | {low:.1%}-{high:.1%} |"
+        f" {found['recall']:.0%} of {found['positives']} |"
+        f" {found['negatives_flagged']:.0%} of {found['negatives']} |"
+    )
 
 
 def _table(manifest: Mapping[str, Any], check: Check) -> str:

@@ -31,6 +31,8 @@ class Record:
     id: str
     source: str
     license: str
+    #: Who wrote the trace: a model's name, or "authored".
+    generator: str
     group: str
     prompt: str
     thinking: str
@@ -159,6 +161,7 @@ def _record(source: str, row: dict[str, Any]) -> Record:
         id=row["id"],
         source=source,
         license=row["license"] or "unknown",
+        generator=row["generator"] or "unknown",
         group=f"{source}:{row['group']}",
         prompt=row["prompt"] or "",
         thinking=row["thinking"] or "",

@@ -12,8 +12,8 @@ from sklearn.pipeline import Pipeline
 
 from classifiers import artefact
 from classifiers.head import sigmoid
-from classifiers.port import Check
-from classifiers.training import card
+from classifiers.port import Check, Thresholds
+from classifiers.training import findings
 from classifiers.training.data import (
     PAIR_RECIPES,
     STEP_RECIPES,
@@ -23,8 +23,11 @@ from classifiers.training.data import (
     load_sources,
     sample,
 )
-from classifiers.training.metrics import Report, bag_of_words, numbers_missing, report, text
+from classifiers.training.findings import Scored
+from classifiers.training.manifest import save
+from classifiers.training.metrics import Report, bag_of_words, numbers_missing, text
 from classifiers.training.scores import Logits, Scorer
+from classifiers.training.timeliness import timeliness
 
 #: Records of each class that are measured on a source.
 LIMIT: Final = 100
@@ -33,30 +36,36 @@ _ELICITED: Final = re.compile(r"\b(?:un|mis)?-?aligned (?:AI|model|assistant)\b"
 
 
 def evaluate(
-    folder: Path, data: Path, limit: int = LIMIT, checks: Sequence[Check] = tuple(Check)
-) -> dict[str, dict[str, Report]]:
+    folder: Path,
+    data: Path,
+    out: Path,
+    limit: int = LIMIT,
+    checks: Sequence[Check] = tuple(Check),
+) -> None:
     """Measure `folder` on `data/validation`, baselines from `data/train`; update its card.
 
     The card is written after every source, so what was measured outlives an interruption; what it
-    says of checks that are not in `checks` stays.
+    says of checks that are not in `checks` stays. Page, JSON and plots are written to `out`.
     """
     loaded = artefact.load(folder)
     scorer = Scorer.open(folder)
     baselines = {check: _baseline(data / "train", check) for check in checks}
     known = loaded.manifest["evaluation"].get("validation", {})
     found: dict[str, dict[str, Report]] = known if set(checks) < set(Check) else {}
+    rows: dict[Check, list[Scored]] = {check: [] for check in checks}
+    marked: list[Record] = []
     for file in sorted((data / "validation").glob("*.parquet")):
         records = [_masked(r) for r in load(file)]
-        found.setdefault(file.stem, {}).update(
-            {
-                check.value: _measure(loaded, scorer, some, check, baselines[check])
-                for check in checks
-                if (some := _chosen(records, check, limit))
-            }
-        )
-        print(file.stem, json.dumps(found[file.stem]), flush=True)
+        marked += [r for r in records if r.evidence]
+        for check in checks:
+            if some := _chosen(records, check, limit):
+                scored = _score(loaded, scorer, some, check, baselines[check])
+                rows[check] += scored
+                report = _measure(scored, check, loaded.thresholds[check])
+                found.setdefault(file.stem, {})[check.value] = report
+        print(file.stem, json.dumps(found.get(file.stem)), flush=True)
         _record(folder, loaded.manifest, found, limit)
-    return found
+    findings.write(out, rows, loaded.thresholds, timeliness(loaded, scorer, marked))
 
 
 def _masked(record: Record) -> Record:
@@ -78,24 +87,28 @@ def _chosen(records: Sequence[Record], check: Check, limit: int) -> list[Record]
     return sample(usable, check, limit, random.Random(0))  # noqa: S311 - a draw, not a secret
 
 
-def _measure(
+def _score(
     loaded: artefact.Artefact, scorer: Scorer, records: list[Record], check: Check, rival: Pipeline
-) -> Report:
+) -> list[Scored]:
     logits = scorer.score(records, [check])
     kept = [(r, s) for r, s in zip(records, logits, strict=True) if check in s]
-    found = report(
-        [int(r.labels[check] or 0) for r, _ in kept],
-        [_probability(loaded, s, check) for _, s in kept],
-        loaded.thresholds[check],
-        [float(x) for x in rival.predict_proba([text(r) for r, _ in kept])[:, 1]],
-    )
+    rivals = rival.predict_proba([text(r) for r, _ in kept])[:, 1] if kept else []
+    return [
+        Scored(
+            record=record,
+            label=int(record.labels[check] or 0),
+            probability=_probability(loaded, some, check),
+            rival=float(simple),
+        )
+        for (record, some), simple in zip(kept, rivals, strict=True)
+    ]
+
+
+def _measure(rows: Sequence[Scored], check: Check, limits: Thresholds) -> Report:
+    found = findings.measure(rows, limits)
     if check is Check.MISMATCH and "auroc" in found:
-        found["numbers_auroc"] = report(
-            [int(r.labels[check] or 0) for r, _ in kept],
-            [numbers_missing(r) for r, _ in kept],
-            loaded.thresholds[check],
-            [0.0] * len(kept),
-        )["auroc"]
+        missing = [replace(row, probability=numbers_missing(row.record)) for row in rows]
+        found["numbers_auroc"] = findings.measure(missing, limits)["auroc"]
     return found
 
 
@@ -127,6 +140,4 @@ def _record(
 ) -> None:
     evaluation = {**manifest["evaluation"], "limit_per_class": limit, "validation": found}
     changed = {**manifest, "evaluation": evaluation}
-    path = folder / artefact.MANIFEST
-    path.write_text(json.dumps(changed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "CARD.md").write_text(card.render(changed), encoding="utf-8")
+    save(folder, changed)

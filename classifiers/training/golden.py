@@ -68,8 +68,8 @@ def _trace(
     scorer: Scorer, calibration: dict[Check, Platt], prompt: str, thinking: str, answer: str
 ) -> dict[str, Any]:
     record = Record(
-        id="golden", source="golden", license="CC0-1.0", group="golden", labels={},
-        prompt=prompt, thinking=thinking, answer=answer,
+        id="golden", source="golden", license="CC0-1.0", generator="authored", group="golden",
+        labels={}, prompt=prompt, thinking=thinking, answer=answer,
     )  # fmt: skip
     (logits,) = scorer.score([record], tuple(Check))
     scores = {c.value: _rounded(calibration[c], logits[c]) for c in Check}

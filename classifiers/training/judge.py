@@ -36,8 +36,10 @@ def joints(data: Path, held: Sequence[HeldOut]) -> Arrays:
     steps = next(h for h in held if Check.DECEPTION in h.checks)
     compared = next(h for h in held if Check.MISMATCH in h.checks)
     return {
-        **join.mix(steps.records, steps.evidence),
-        **join.mismatch(compared.records, compared.evidence, told),
+        **join.mix(steps.records, [steps.evidence[r.id] for r in steps.records]),
+        **join.mismatch(
+            compared.records, [compared.evidence[r.id] for r in compared.records], told
+        ),
     }
 
 

@@ -10,6 +10,7 @@ from classifiers import artefact
 from classifiers.port import Check, HeadScores, Role, Thresholds
 from classifiers.segment import SEGMENTER_VERSION
 from classifiers.tokenise import PAIR_WINDOW, STEP_WINDOW
+from classifiers.training import card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,13 @@ def write(folder: Path, name: str, findings: Findings) -> None:
         "evaluation": findings.evaluation,
         "golden": findings.golden,
     }
+    save(folder, manifest)
+
+
+def save(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write manifest and model card."""
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
+    (folder / "CARD.md").write_text(card.render(manifest), encoding="utf-8")
     (folder / artefact.MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 

@@ -1,10 +1,12 @@
 """What is measured on one source and one check, and the simple rivals beside it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -14,8 +16,12 @@ from classifiers.port import Check, Thresholds
 from classifiers.training.data import Record
 
 Report = dict[str, Any]
+Numbers = npt.NDArray[Any]
+Measure = Callable[[Any, Any], float]
 #: Resamples behind a confidence interval.
 RESAMPLES: Final = 300
+#: Bins of probability.
+BINS: Final = 10
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
 
 
@@ -28,6 +34,8 @@ def report(
     """
     y, p = np.asarray(labels), np.asarray(values)
     found: Report = {"positives": int(y.sum()), "negatives": int((1 - y).sum())}
+    if len(y):
+        found["calibration_error"] = calibration_error(y, p)
     for label, group in (("negatives", p[y == 0]), ("positives", p[y == 1])):
         if len(group):
             found[f"{label}_flagged"] = _share(group, limits.flag)
@@ -38,32 +46,47 @@ def report(
     return found
 
 
-def _ranking(y: "np.ndarray[Any, Any]", p: "np.ndarray[Any, Any]") -> Report:
-    return {
-        "auroc": _round(roc_auc_score(y, p)),
-        "auroc_95": _interval(y, p),
-        "average_precision": _round(average_precision_score(y, p)),
-        "recall_at_1": _recall(y, p, 0.01),
-        "recall_at_5": _recall(y, p, 0.05),
-    }
+def _ranking(y: Numbers, p: Numbers) -> Report:
+    found: Report = {"average_precision": _round(average_precision_score(y, p))}
+    for name, measure in _RANKINGS.items():
+        found[name] = _round(measure(y, p))
+        found[f"{name}_95"] = _interval(measure, y, p)
+    return found
 
 
-def _interval(y: "np.ndarray[Any, Any]", p: "np.ndarray[Any, Any]") -> list[float]:
+def _interval(measure: Measure, y: Numbers, p: Numbers) -> list[float]:
+    """The middle 95 % of a bootstrap over records (Efron and Tibshirani 1993, percentiles)."""
     rng = np.random.default_rng(0)
     draws = []
     for _ in range(RESAMPLES):
         index = rng.integers(0, len(y), len(y))
         if 0 < y[index].sum() < len(y):
-            draws.append(roc_auc_score(y[index], p[index]))
+            draws.append(measure(y[index], p[index]))
     return [_round(x) for x in np.quantile(draws, [0.025, 0.975])]
 
 
-def _recall(y: "np.ndarray[Any, Any]", p: "np.ndarray[Any, Any]", rate: float) -> float:
+def recall(y: Numbers, p: Numbers, rate: float) -> float:
+    """Share of positives above what a share `rate` of the negatives reaches."""
     limit = np.quantile(p[y == 0], 1 - rate, method="higher")
-    return _round((p[y == 1] > limit).mean())
+    return float((p[y == 1] > limit).mean())
 
 
-def _share(p: "np.ndarray[Any, Any]", limit: float) -> float:
+_RANKINGS: Final[dict[str, Measure]] = {
+    "auroc": roc_auc_score,
+    "recall_at_1": partial(recall, rate=0.01),
+    "recall_at_5": partial(recall, rate=0.05),
+}
+
+
+def calibration_error(y: Numbers, p: Numbers) -> float:
+    """Expected calibration error over ten bins of equal width (Naeini et al. 2015)."""
+    place = np.minimum((p * BINS).astype(int), BINS - 1)
+    size = np.bincount(place, minlength=BINS)
+    gap = np.abs(np.bincount(place, y, BINS) - np.bincount(place, p, BINS))
+    return _round(gap[size > 0].sum() / len(y))
+
+
+def _share(p: Numbers, limit: float) -> float:
     return _round((p >= limit).mean())
 
 

@@ -11,12 +11,12 @@ import torch
 from classifiers import artefact
 from classifiers.port import Check
 from classifiers.training.base import base_tokeniser
-from classifiers.training.calibrate import Calibration, calibrate, read_held_out
+from classifiers.training.calibrate import Calibration, Rates, calibrate, read_held_out
 from classifiers.training.data import PAIR_RECIPES, STEP_RECIPES, held_out, load_sources
 from classifiers.training.export import export_encoder, export_plain, head_arrays, write_head
 from classifiers.training.golden import golden
 from classifiers.training.judge import joints, words
-from classifiers.training.manifest import Findings, write
+from classifiers.training.manifest import Findings, save, write
 from classifiers.training.pair_model import PairModel
 from classifiers.training.pair_train import PairSettings, train_pairs
 from classifiers.training.scores import Scorer
@@ -66,10 +66,26 @@ def judge_anew(
     held = read_held_out(Scorer.open(folder, head=arrays), data / "train")
     arrays |= joints(data / "train", held)
     write_head(arrays, folder / artefact.HEAD)
-    found = calibrate(Scorer.open(folder), held, data / "train")
+    found = calibrate(Scorer.open(folder), held)
     write(folder, name, _findings(data, folder, found, notes))
     artefact.load(folder)
     return folder
+
+
+def recalibrate(data: Path, folder: Path, rates: Rates) -> dict[Check, Calibration]:
+    """Set the thresholds of an artefact anew, in place; no weight changes, no score does."""
+    loaded = artefact.load(folder)
+    scorer = Scorer.open(folder)
+    held = read_held_out(scorer, data / "train")
+    found = calibrate(scorer, held, rates, loaded.calibration)
+    manifest = dict(loaded.manifest)
+    manifest["thresholds"] = {c.value: f.thresholds._asdict() for c, f in found.items()}
+    manifest["evaluation"] = {
+        **manifest["evaluation"],
+        "calibration": {c.value: f.counts() for c, f in found.items()},
+    }
+    save(folder, manifest)
+    return found
 
 
 def plain_steps(out: Path) -> Path:
@@ -85,10 +101,7 @@ def _findings(
     data: Path, folder: Path, found: Mapping[Check, Calibration], notes: Sequence[str]
 ) -> Findings:
     calibration = {check: c.platt for check, c in found.items()}
-    counts = {
-        check.value: {"positives": c.positives, "negatives": c.negatives}
-        for check, c in found.items()
-    }
+    counts = {check.value: c.counts() for check, c in found.items()}
     return Findings(
         calibration=calibration,
         thresholds={check: c.thresholds for check, c in found.items()},

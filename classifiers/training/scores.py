@@ -71,7 +71,7 @@ class Scorer:
         """The highest logit of each of `checks`."""
         found: Logits = {}
         if item.roles and len(item.gru):
-            joined = self._head_logits(item)
+            joined = self.running(item)
             found |= {c: float(x) for c, x in zip(steps.CHECKS, joined.max(axis=0), strict=True)}
         if item.pairs is not None:
             w = self.head.arrays
@@ -79,7 +79,8 @@ class Scorer:
             found[Check.MISMATCH] = float(rows.max())
         return {check: value for check, value in found.items() if check in checks}
 
-    def _head_logits(self, item: Evidence) -> "np.ndarray[Any, Any]":
+    def running(self, item: Evidence) -> "np.ndarray[Any, Any]":
+        """The head's logits of a record read so far, shape (steps, checks of the head)."""
         told = item.words[:, [CHECKS.index(check) for check in steps.CHECKS]]
         return np.stack(
             [

@@ -19,6 +19,7 @@ from stream.cli import (
     tail,
     token,
     topics,
+    training,
     user,
     worker,
 )
@@ -38,6 +39,7 @@ app.command("doctor")(doctor.doctor)
 app.command("worker")(worker.worker)
 app.command("produce")(produce.produce)
 app.command("tail")(tail.tail)
+training.add_to(app)
 app.add_typer(topics.app, name="topics")
 app.add_typer(audit.app, name="audit")
 app.add_typer(policy.app, name="policy")
