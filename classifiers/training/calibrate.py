@@ -106,16 +106,18 @@ def _cap(check: Check, name: str, available: int) -> int:
 
 
 def ordinary_records(data: Path, check: Check, seed: int = 6) -> list[Record]:
-    """Ordinary records that the models of `check` have not read, the same from each source."""
+    """Ordinary records that the models of `check` have not read; ValueError without any."""
     rng = random.Random(seed)  # noqa: S311 - likewise
     recipes = PAIR_RECIPES if check is Check.MISMATCH else STEP_RECIPES
     every = load_sources(data, dict.fromkeys(ORDINARY[check], Recipe(cap=0)))
-    found = []
+    found: list[Record] = []
     for name in ORDINARY[check]:
         some = [r for r in every.get(name, ()) if r.thinking.strip() and r.answer.strip()]
         trained = name in recipes or any(r.authored for r in some)
         unread = [r for r in some if not trained or held_out(r)]
         found += sample(unread, None, ORDINARY_CAP, rng)
+    if not found:
+        raise ValueError(f"Thresholds need ordinary reasoning: add {ORDINARY[check][0]} to train/.")
     return found
 
 
@@ -218,11 +220,6 @@ def _probability(platt: Platt, values: Numbers) -> Numbers:
 
 def _quantile(values: Numbers, sources: Sequence[str], share: float) -> float:
     """The smallest number that is above a share of the values, every source counting the same."""
-    if not len(values):
-        raise ValueError(
-            "Thresholds need ordinary reasoning: add one of the sources in"
-            " classifiers.training.calibrate.ORDINARY to train/."
-        )
     weight = np.asarray([1.0 / sources.count(s) for s in sources])
     order = np.argsort(values)
     below = np.cumsum(weight[order]) / weight.sum()

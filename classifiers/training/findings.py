@@ -187,5 +187,5 @@ def _histogram(axes: Any, rows: Sequence[Scored], limits: Thresholds) -> None:  
     axes.axvline(limits.flag, color="0.2", linestyle="--", label="flag")
     if limits.block < 1:
         axes.axvline(limits.block, color="0.2", label="block")
-    axes.set(title="Scores", xlabel="probability", ylabel="records", yscale="symlog")
+    axes.set(title="Scores", xlabel="probability", ylabel="records")
     axes.legend(fontsize="small")
