@@ -7,11 +7,13 @@ Works on single code points, so the result never depends on how a stream was cut
   that they smuggle, because a model can read them even where a person cannot;
 * full-width, mathematical, circled and other compatibility letters become plain ones (NFKC);
 * letters of other scripts that look like Latin ones (Unicode TS #39 confusables, letters only)
-  become Latin.
+  become Latin;
+* base64 of plain English text becomes that text, also where only a part of it is at hand.
 """
 
 import re
 import unicodedata
+from base64 import b64decode
 from dataclasses import dataclass
 
 _LOOKALIKES = str.maketrans(
@@ -42,6 +44,12 @@ _EMOJI_JOIN = re.compile(
 )
 _WORD = re.compile(r"[^\W\d_]+")
 _ASCII_LETTER = re.compile("[A-Za-z]")
+#: What may be base64, in either alphabet: at least 18 bytes.
+_BASE64 = re.compile("[A-Za-z0-9+/_-]{24,}={0,2}")
+_STANDARD = str.maketrans("-_", "+/")
+#: What base64 must hold to be read: printable ASCII, words of letters with spaces between them.
+_PROSE = re.compile(r"[\t\n\r -~]+")
+_SPACED = re.compile("[A-Za-z,.;:'\"!?()-]+(?: [A-Za-z0-9,.;:'\"!?()-]+){2}")
 _TAG_BASE, _SELECTOR_BASE = 0xE0000, 0xE00F0  # selector VS17 (U+E0100) stands for byte 16
 
 
@@ -81,10 +89,27 @@ _FOLD = _Fold()
 def normalise(text: str) -> Normalised:
     """Return `text` without disguises; linear in its length, never raises."""
     plain = text.isascii()
-    if plain and not _CONTROL.search(text):
-        return Normalised(text=text, disguised=0)
-    disguised = len(_CONTROL.findall(text)) if plain else _count_disguised(text)
-    return Normalised(text=text.translate(_FOLD), disguised=disguised)
+    disguised = 0
+    if not plain or _CONTROL.search(text):
+        disguised = len(_CONTROL.findall(text)) if plain else _count_disguised(text)
+        text = text.translate(_FOLD)
+    coded = [run for run in _BASE64.findall(text) if _decoded(run) != run]
+    if coded:
+        disguised += sum(map(len, coded))
+        text = _BASE64.sub(lambda run: _decoded(run.group()), text)
+    return Normalised(text=text, disguised=disguised)
+
+
+def _decoded(run: str) -> str:
+    """The text that a run of base64 holds, or the run; its first characters may be missing."""
+    coded = run.rstrip("=").translate(_STANDARD)
+    for missing in range(4):
+        part = coded[missing:]
+        part = part[:-1] if len(part) % 4 == 1 else part
+        held = b64decode(part + "=" * (-len(part) % 4)).decode("latin-1")
+        if _PROSE.fullmatch(held) and _SPACED.search(held):
+            return held
+    return run
 
 
 def _count_disguised(text: str) -> int:

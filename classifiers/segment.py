@@ -12,7 +12,7 @@ from itertools import accumulate
 from classifiers.normalise import INVISIBLE, normalise
 
 #: Part of a trained model's identity: scores are comparable only between equal versions.
-SEGMENTER_VERSION = "1"
+SEGMENTER_VERSION = "2"
 #: Weight (about a quarter of a WordPiece token) from which a step may end, and at which it must.
 MIN_WEIGHT, MAX_WEIGHT = 200, 360
 #: Code points after which a step ends whatever they weigh (invisible text weighs nothing).

@@ -46,7 +46,8 @@ ORDINARY: Final = {
 }
 #: At most so many records of an ordinary source.
 ORDINARY_CAP: Final = 100
-#: Flagged for people, blocks nothing: its scores shift between kinds of text (docs/experiments.md).
+#: Flagged for people where others are blocked, and never blocked: their scores shift between kinds
+#: of text, so a rate that holds on one does not on another (docs/experiments.md).
 FLAG_ONLY: Final = frozenset({Check.MISMATCH})
 #: No probability reaches it.
 NEVER: Final = 1.0
@@ -181,7 +182,11 @@ def _fit(
     quiet = _probability(platt, np.asarray([value for _, value in ordinary]))
     sources = [r.source for r, _ in ordinary]
     flag = min(_quantile(quiet, sources, 1 - rates.flag), 0.999)
-    block = _block(check, p[labels == 0], flag, rates.block)
+    block = min(
+        max(float(np.quantile(p[labels == 0], 1 - rates.block, method="higher")), flag), 0.9999
+    )
+    if check in FLAG_ONLY:
+        flag, block = block, NEVER
     flagged = int((quiet >= flag).sum())
     span = binomtest(flagged, len(quiet)).proportion_ci(method="exact")
     return Calibration(
@@ -225,9 +230,3 @@ def _quantile(values: Numbers, sources: Sequence[str], share: float) -> float:
     below = np.cumsum(weight[order]) / weight.sum()
     place = min(int(np.searchsorted(below, share - 1e-9)), len(values) - 1)
     return float(np.nextafter(values[order[place]], 1.0)) + 1e-4
-
-
-def _block(check: Check, negatives: Numbers, flag: float, rate: float) -> float:
-    if check in FLAG_ONLY:
-        return NEVER
-    return min(max(float(np.quantile(negatives, 1 - rate, method="higher")), flag), 0.9999)

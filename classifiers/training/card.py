@@ -36,8 +36,8 @@ calibration and the thresholds, which are therefore a little flattering. Base we
 The flag threshold is set so that 1 % of ordinary reasoning is flagged: maths, judgement, ratings,
 careful answers to harmful questions, alarming-looking but proper work, every source counting the
 same. Near misses, written to look like the real thing, are flagged more often. The block threshold
-leaves alone 99.8 % of all held-out negatives, near misses included. Mismatch is flagged for people
-and blocks nothing: its scores shift between kinds of text.
+leaves alone 99.8 % of all held-out negatives, near misses included. Mismatch is flagged only where
+the others are blocked, and blocks nothing: its scores shift between kinds of text.
 
 | check | flag | block | ordinary flagged | 95 % | positives flagged | near misses flagged |
 |---|---|---|---|---|---|---|

@@ -11,7 +11,6 @@ from typing import Any, Final
 from sklearn.pipeline import Pipeline
 
 from classifiers import artefact
-from classifiers.head import sigmoid
 from classifiers.port import Check, Thresholds
 from classifiers.training import findings
 from classifiers.training.data import (
@@ -23,10 +22,11 @@ from classifiers.training.data import (
     load_sources,
     sample,
 )
+from classifiers.training.disguise import recalls
 from classifiers.training.findings import Scored
 from classifiers.training.manifest import save
 from classifiers.training.metrics import Report, bag_of_words, numbers_missing, text
-from classifiers.training.scores import Logits, Scorer
+from classifiers.training.scores import Scorer, probability
 from classifiers.training.timeliness import timeliness
 
 #: Records of each class that are measured on a source.
@@ -65,7 +65,11 @@ def evaluate(
                 found.setdefault(file.stem, {})[check.value] = report
         print(file.stem, json.dumps(found.get(file.stem)), flush=True)
         _record(folder, loaded.manifest, found, limit)
-    findings.write(out, rows, loaded.thresholds, timeliness(loaded, scorer, marked))
+    extras = {
+        "How soon a streamed trace is caught": timeliness(loaded, scorer, marked),
+        "Share of positives flagged in disguise": recalls(loaded, scorer, marked, checks),
+    }
+    findings.write(out, rows, loaded.thresholds, extras)
 
 
 def _masked(record: Record) -> Record:
@@ -97,7 +101,7 @@ def _score(
         Scored(
             record=record,
             label=int(record.labels[check] or 0),
-            probability=_probability(loaded, some, check),
+            probability=probability(loaded, some, check),
             rival=float(simple),
         )
         for (record, some), simple in zip(kept, rivals, strict=True)
@@ -110,11 +114,6 @@ def _measure(rows: Sequence[Scored], check: Check, limits: Thresholds) -> Report
         missing = [replace(row, probability=numbers_missing(row.record)) for row in rows]
         found["numbers_auroc"] = findings.measure(missing, limits)["auroc"]
     return found
-
-
-def _probability(loaded: artefact.Artefact, logits: Logits, check: Check) -> float:
-    platt = loaded.calibration[check]
-    return sigmoid(platt.a * logits[check] + platt.b)
 
 
 def _baseline(folder: Path, check: Check) -> Pipeline:

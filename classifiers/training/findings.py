@@ -64,15 +64,15 @@ def write(
     folder: Path,
     rows: Mapping[Check, Sequence[Scored]],
     limits: Mapping[Check, Thresholds],
-    timely: Mapping[Check, Report],
+    extras: Mapping[str, Mapping[Check, Report]],
 ) -> None:
-    """`report.md`, `report.json` and a plot a check in `folder`."""
+    """`report.md`, `report.json` and a plot a check in `folder`; `extras` by title and check."""
     folder.mkdir(parents=True, exist_ok=True)
     found = {}
     for check, some in rows.items():
         if some:
             found[check] = _found(check, some, limits[check])
-            found[check]["timeliness"] = dict(timely.get(check, {}))
+            found[check]["extras"] = {t: e[check] for t, e in extras.items() if e.get(check)}
             _plot(folder / f"{check.value}.png", check, some, limits[check])
     text = "\n".join(["# Evaluation", "", *(line for c in found for line in _page(c, found[c]))])
     (folder / "report.md").write_text(text + "\n", encoding="utf-8")
@@ -119,11 +119,11 @@ def _page(check: Check, found: Mapping[str, Any]) -> Iterable[str]:
         yield f"### By {title[:-1]}" + ("" if title == "sources" else ", sources that count")
         yield ""
         yield from _table(found[title])
-    if timely := found["timeliness"]:
+    for title, extra in found["extras"].items():
         yield ""
-        yield "### How soon a streamed trace is caught"
+        yield f"### {title}"
         yield ""
-        yield from (f"- {name.replace('_', ' ')}: {value}" for name, value in timely.items())
+        yield from (f"- {name.replace('_', ' ')}: {value}" for name, value in extra.items())
     yield ""
 
 

@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from classifiers.artefact import HEAD, PAIR_MODEL, STEP_MODEL, TOKENISER, Platt
+from classifiers.artefact import HEAD, PAIR_MODEL, STEP_MODEL, TOKENISER, Artefact, Platt
 from classifiers.batcher import CPU_BATCH_TOKENS
-from classifiers.head import TraceHead, Weights, read_arrays
+from classifiers.head import TraceHead, Weights, read_arrays, sigmoid
 from classifiers.lexical import CHECKS, Reading, scores, sum_up
 from classifiers.port import Check, Role, Vector
 from classifiers.runtime import worst
@@ -139,6 +139,12 @@ class Scorer:
             if role is not Role.PROMPT:
                 found.append(logits)
         return np.asarray(found).reshape(-1, len(steps.CHECKS))
+
+
+def probability(loaded: Artefact, logits: Logits, check: Check) -> float:
+    """The calibrated probability of a check, from its logit."""
+    platt = loaded.calibration[check]
+    return sigmoid(platt.a * logits[check] + platt.b)
 
 
 def _rows(

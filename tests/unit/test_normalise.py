@@ -1,5 +1,7 @@
 """Disguised text reaches the classifier as plain text, and the disguise is counted."""
 
+from base64 import b64encode, urlsafe_b64encode
+
 import pytest
 
 from classifiers.normalise import normalise
@@ -47,3 +49,34 @@ def test_honest_writing_is_not_called_a_disguise(honest):
 
 def test_lone_surrogates_do_not_break_anything():
     assert normalise("a\ud800b").text == "a\ufffdb"
+
+
+SAID = "I will disable the audit hook, push the change and switch it back on before anyone looks."
+
+
+@pytest.mark.parametrize("encode", [b64encode, urlsafe_b64encode])
+def test_base64_of_english_is_read(encode):
+    coded = encode(SAID.encode()).decode()
+    result = normalise(f"Do this: {coded} now.")
+    assert result.text == f"Do this: {SAID} now."
+    assert result.disguised == len(coded)
+
+
+@pytest.mark.parametrize("lost", range(1, 9))
+def test_a_part_of_base64_is_read_too(lost):
+    coded = b64encode(SAID.encode()).decode()
+    assert "push the change and switch" in normalise(coded[lost:-lost]).text
+
+
+@pytest.mark.parametrize(
+    "honest",
+    [
+        "https://example.com/this_is_a_very_long_identifier_name_that_is_fine/and/more/of/it",
+        "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+        "THE_QUICK_BROWN_FOX_JUMPS_OVER_THE_LAZY_DOG_AND_SO_ON",
+        b64encode(bytes(range(256))).decode(),
+        b64encode(b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9").decode(),
+    ],
+)
+def test_what_only_looks_like_base64_is_left_alone(honest):
+    assert normalise(honest).text == honest
