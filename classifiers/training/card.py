@@ -61,7 +61,8 @@ _TAIL: Final = """
 Intent that is never written down; thinking in another language, in code words or ciphers; a
 deceptive step hidden in long technical text; paraphrase aimed at this model (its weights are
 public); a benign frame ("as a test", "in this story") around a real plan. Invisible characters,
-look-alike letters and over-long words are undone before scoring.
+look-alike letters, over-long words and base64 of English are undone before scoring; other encodings
+are not.
 
 ## Reproduce
 ```
