@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.console import Console
 
+from classifiers.batcher import UNLIMITED
 from classifiers.port import Classifier
 from dashboard.inert import visible
 from monitor.dialects.logs import MapError
@@ -188,11 +189,10 @@ def _look(job: "Job", policy: Path | None, model: Path | None, *, peek: bool) ->
 
 
 def _engine(policy: Path | None, model: Path | None) -> Engine:
-    from stream.rescore.run import forget  # noqa: PLC0415
+    from stream.rescore.run import bulk_engine  # noqa: PLC0415
 
-    classifier = open_classifier(model)
-    rules = read_policy(policy, dict(classifier.thresholds))
-    return Engine(classifier=classifier, policy=rules, record=forget)
+    classifier = open_classifier(model, UNLIMITED)
+    return bulk_engine(classifier, read_policy(policy, dict(classifier.thresholds)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from monitor.rows import flat
 from monitor.types import Check, Trace, Verdict
 from stream.rescore.inputs import Item
 
-__all__ = ["SCHEMA", "row_of", "write_part", "write_table"]
+__all__ = ["DECIDED", "EVIDENCE", "SCHEMA", "row_of", "write_part", "write_table"]
 
 _LABEL = pa.dictionary(pa.int32(), pa.string())
 _STEP = pa.struct(
@@ -24,7 +24,8 @@ _STEP = pa.struct(
         *((check.value, pa.float64()) for check in Check),
     ]
 )
-_EVIDENCE = pa.struct(
+#: A step that made a check cross its threshold.
+EVIDENCE: Final = pa.struct(
     [
         ("check", pa.string()),
         ("channel", pa.string()),
@@ -66,7 +67,7 @@ SCHEMA: Final = pa.schema(
                 (f"{check.value}_peak", pa.float64()),
             )
         ),
-        ("evidence", pa.list_(_EVIDENCE)),
+        ("evidence", pa.list_(EVIDENCE)),
         ("steps", pa.list_(_STEP)),
         ("subtext_version", _LABEL),
         ("model_version", _LABEL),
@@ -75,6 +76,11 @@ SCHEMA: Final = pa.schema(
         ("before_decision", _LABEL),
         *((f"before_{check.value}", pa.float64()) for check in Check),
     ]
+)
+
+#: Of a run that decided anew: steps stay with the run that scored them, whose verdict is named.
+DECIDED: Final = SCHEMA.remove(SCHEMA.get_field_index("steps")).append(
+    pa.field("scores_of", pa.string())
 )
 
 

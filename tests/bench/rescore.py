@@ -26,17 +26,17 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from classifiers.artefact import default_artefact, load
+from classifiers.batcher import UNLIMITED
 from classifiers.runtime import OnnxClassifier
 from classifiers.tokenise import Window
 from monitor.dialects import trace_to_json
-from monitor.engine import Engine
 from monitor.policy import Policy
 from monitor.rulebook import Rulebook
 from monitor.types import Channel, Trace
 from stream.rescore import command
 from stream.rescore.ledger import PARTS
 from stream.rescore.redecide import redecide
-from stream.rescore.run import forget, judge_all
+from stream.rescore.run import bulk_engine, judge_all
 from stream.rescore.table import write_table
 from tests.bench.engine import BUDGETS, run_packed, spy
 from tests.bench.traces import authored
@@ -55,7 +55,7 @@ def main(*, quick: bool) -> None:
 
 
 async def _measure(traces: Sequence[Trace], folder: Path, rounds: int) -> None:
-    classifier = OnnxClassifier.load()
+    classifier = OnnxClassifier.load(queue_tokens=UNLIMITED)
     seen = {"steps": spy(classifier._steps), "pairs": spy(classifier._pairs)}
     logs = folder / "logs.jsonl"
     lines = (json.dumps(trace_to_json(trace)) + "\n" for trace in traces)
@@ -139,11 +139,7 @@ def _ray(traces: Sequence[Trace], folder: Path) -> None:
 
 
 async def _rescore(classifier: OnnxClassifier, logs: Path, out: Path) -> None:
-    engine = Engine(
-        classifier=classifier,
-        policy=Rulebook(top=Policy(thresholds=classifier.thresholds)),
-        record=forget,
-    )
+    engine = bulk_engine(classifier, Rulebook(top=Policy(thresholds=classifier.thresholds)))
     job = command.job([str(logs)])
     with command.ledger(job, engine, out) as ledger:
         await judge_all(job, engine, ledger)

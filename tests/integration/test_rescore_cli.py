@@ -14,7 +14,7 @@ RUN = CliRunner()
 
 @pytest.fixture(autouse=True)
 def _faked(monkeypatch):
-    monkeypatch.setattr(rescore, "open_classifier", lambda _folder: fake())
+    monkeypatch.setattr(rescore, "open_classifier", lambda _folder, _queue: fake())
 
 
 @pytest.fixture
