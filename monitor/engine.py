@@ -50,8 +50,8 @@ class Engine:
     record: Recorder
     world: Surroundings = field(default_factory=Surroundings)
     metrics: Metrics = field(default_factory=Metrics)
-    #: Complete traces that are judged at once; more of them fill batches with less padding, and keep
-    #: responses that somebody waits for waiting longer.
+    #: Complete traces that are judged at once; more of them fill batches with less padding, and let
+    #: responses that somebody waits for wait longer.
     stored_at_once: int = STORED_AT_ONCE
     _stored: asyncio.Semaphore = field(init=False)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifiers.port import Check
 from classifiers.batcher import UNLIMITED
+from classifiers.port import Check
 from classifiers.runtime import OnnxClassifier
 from monitor import score
 from monitor.dialects import BadRecord, read_saved, trace_to_json
