@@ -78,10 +78,9 @@ class Runs:
         with self._turns.writing() as connection:
             known = _row(connection, name)
             if known is None:
-                values = {"started_at": started_at, "policy": policy, "model": model}
                 whose = None if scores_of is None else label(scores_of)
-                values |= {"name": label(name), "scores_of": whose}
-                connection.execute(insert(runs).values(**values))
+                values = {"started_at": started_at, "policy": policy, "model": model}
+                connection.execute(insert(runs).values(name=label(name), scores_of=whose, **values))
             elif _is_other(known, started_at, scores_of):
                 raise Conflict(f"The store has another run {label(name)!r}: choose another name.")
 
