@@ -6,6 +6,7 @@ batcher starts at once: there is no artificial delay.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ Runner = Callable[[Sequence[Window]], Sequence[Result]]
 CPU_BATCH_TOKENS: Final = 1024
 GPU_BATCH_TOKENS: Final = 16_384
 DEFAULT_QUEUE_TOKENS: Final = 262_144
+#: For queues whose callers are few and wait themselves: nothing is ever turned away.
+UNLIMITED: Final = sys.maxsize
 #: Up to this size a batch takes rows of any length; a larger one bears this share of padding.
 SMALL_BATCH_TOKENS: Final = 512
 MAX_PADDING: Final = 0.12

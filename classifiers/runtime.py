@@ -8,7 +8,13 @@ from typing import Self
 import numpy as np
 
 from classifiers.artefact import PAIR_MODEL, STEP_MODEL, TOKENISER, Artefact, load
-from classifiers.batcher import CPU_BATCH_TOKENS, GPU_BATCH_TOKENS, Batcher, Counters
+from classifiers.batcher import (
+    CPU_BATCH_TOKENS,
+    DEFAULT_QUEUE_TOKENS,
+    GPU_BATCH_TOKENS,
+    Batcher,
+    Counters,
+)
 from classifiers.head import TraceHead, load_weights, sigmoid
 from classifiers.lexical import sum_up
 from classifiers.port import Check, Pair, Thresholds, Vector
@@ -19,7 +25,13 @@ from classifiers.tokenise import Tokeniser, Window
 class OnnxClassifier:
     """The shipped implementation of `port.Classifier`; one per process, for one event loop."""
 
-    def __init__(self, artefact: Artefact, steps: StepRunner, pairs: PairRunner) -> None:
+    def __init__(
+        self,
+        artefact: Artefact,
+        steps: StepRunner,
+        pairs: PairRunner,
+        queue_tokens: int = DEFAULT_QUEUE_TOKENS,
+    ) -> None:
         self.artefact = artefact
         self.identity = artefact.identity
         self.thresholds: Mapping[Check, Thresholds] = artefact.thresholds
@@ -27,8 +39,12 @@ class OnnxClassifier:
         self._weights = load_weights(artefact)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="classifier")
         size = GPU_BATCH_TOKENS if steps.on_gpu else CPU_BATCH_TOKENS
-        self._steps: Batcher[Vector] = Batcher(runner=steps, thread=self._thread, batch_tokens=size)
-        self._pairs: Batcher[float] = Batcher(runner=pairs, thread=self._thread, batch_tokens=size)
+        self._steps: Batcher[Vector] = Batcher(
+            runner=steps, thread=self._thread, batch_tokens=size, queue_tokens=queue_tokens
+        )
+        self._pairs: Batcher[float] = Batcher(
+            runner=pairs, thread=self._thread, batch_tokens=size, queue_tokens=queue_tokens
+        )
 
     @classmethod
     def load(
@@ -36,13 +52,18 @@ class OnnxClassifier:
         path: Path | None = None,
         threads: int | None = None,
         providers: Sequence[str] | None = None,
+        queue_tokens: int = DEFAULT_QUEUE_TOKENS,
     ) -> Self:
-        """Verify and load a model folder, the shipped one by default."""
+        """Verify and load a model folder, the shipped one by default.
+
+        What would make more than `queue_tokens` tokens wait is refused: see `batcher`.
+        """
         artefact = load(path)
         return cls(
             artefact,
             StepRunner(open_session(artefact.file(STEP_MODEL), threads, providers)),
             PairRunner(open_session(artefact.file(PAIR_MODEL), threads, providers)),
+            queue_tokens,
         )
 
     @property

@@ -32,7 +32,7 @@ from monitor.types import (
 
 #: Steps that are scored in one go, and steps that may wait before `feed` waits too.
 BATCH_STEPS, MAX_WAITING_STEPS = 32, 256
-#: Stored traces that are judged at the same time: enough to fill batches.
+#: Stored traces that are judged at the same time beside live ones: enough to fill batches.
 STORED_AT_ONCE = 16
 #: Looked up once: it reads a file.
 _VERSION = version("subtext")
@@ -50,8 +50,14 @@ class Engine:
     record: Recorder
     world: Surroundings = field(default_factory=Surroundings)
     metrics: Metrics = field(default_factory=Metrics)
-    #: Keeps bulk scoring from queueing up in front of responses that somebody waits for.
-    _stored: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
+    #: Complete traces that are judged at once; more of them fill batches with less padding, and let
+    #: responses that somebody waits for wait longer.
+    stored_at_once: int = STORED_AT_ONCE
+    _stored: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make what follows from the settings."""
+        self._stored = asyncio.Semaphore(self.stored_at_once)
 
     def versions(self, policy: Policy) -> Versions:
         """What produces this engine's verdicts under `policy`."""

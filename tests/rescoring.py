@@ -6,11 +6,13 @@ import random
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from classifiers.fake import FakeClassifier
+from monitor.rulebook import Rulebook
 from monitor.store import Store
 from stream.rescore import command
 from stream.rescore.ledger import MANIFEST, PARTS
 from stream.rescore.listing import listed
-from stream.rescore.run import Progress, forget, judge_all
+from stream.rescore.run import Progress, bulk_engine, judge_all
 from tests import support
 
 WORDS = ("plain words. ", "a HINT of it. ", "the PLOT. ", "a BOMB? ", "LIAR! ", "more words, ")
@@ -35,7 +37,10 @@ def write_logs(path: Path, count: int, seed: int = 0) -> None:
 
 
 def engine(rules=None):
-    return support.engine(rules=rules, record=forget)
+    classifier = FakeClassifier(support.MARKERS, i_know_this_is_fake=True)
+    return bulk_engine(
+        classifier, rules if isinstance(rules, Rulebook) else support.rulebook(rules)
+    )
 
 
 def rescore(inputs, out, *, rules=None, record=None, tell=None, **options):

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from monitor.comparison import Comparison
 from monitor.store.content import label
-from monitor.store.errors import CorruptContent
+from monitor.store.errors import Conflict, CorruptContent
 from monitor.store.reviews import Turns
 from monitor.store.schema import runs
 from monitor.types import Decision
@@ -24,7 +24,7 @@ LISTED = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run of re-scoring whose verdicts are in the store."""
+    """A run of re-scoring. Its verdicts are in the store, unless it only decided anew."""
 
     name: str
     #: UTC, ISO 8601 with milliseconds and `Z`.
@@ -34,6 +34,8 @@ class Run:
     #: Version of the policy; "" where the run is older than this table.
     policy: str = ""
     model: str = ""
+    #: Name of the run whose scores it decided anew; None where it judged texts.
+    scores_of: str | None = None
     #: Judged traces by decision; empty until it is finished.
     decisions: Mapping[Decision, int]
     #: Judged traces where a check failed.
@@ -60,12 +62,27 @@ class Runs:
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
 
-    def begin(self, name: str, *, started_at: str, policy: str, model: str) -> None:
-        """Note that a run has begun; a known one goes on."""
+    def begin(
+        self,
+        name: str,
+        *,
+        started_at: str,
+        policy: str,
+        model: str,
+        scores_of: str | None = None,
+    ) -> None:
+        """Note that a run has begun; one that was not finished goes on.
+
+        Raises Conflict where another of this name is: what it came to stays.
+        """
         with self._turns.writing() as connection:
-            if _row(connection, name) is None:
+            known = _row(connection, name)
+            if known is None:
+                whose = None if scores_of is None else label(scores_of)
                 values = {"started_at": started_at, "policy": policy, "model": model}
-                connection.execute(insert(runs).values(name=label(name), **values))
+                connection.execute(insert(runs).values(name=label(name), scores_of=whose, **values))
+            elif _is_other(known, started_at, scores_of):
+                raise Conflict(f"The store has another run {label(name)!r}: choose another name.")
 
     def finish(
         self, name: str, *, finished_at: str, decisions: Mapping[Decision, int], **counts: int
@@ -105,6 +122,13 @@ class Runs:
 
 def _row(connection: Connection, name: str) -> Row[Any] | None:
     return connection.execute(select(runs).where(runs.c.name == label(name))).first()
+
+
+def _is_other(known: Row[Any], started_at: str, scores_of: str | None) -> bool:
+    """Whether a known run is finished already, or decides other scores, and not the one meant."""
+    if known.started_at == started_at:
+        return False
+    return known.finished_at is not None or known.scores_of != scores_of
 
 
 def _run(row: Row[Any]) -> Run:

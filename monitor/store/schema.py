@@ -285,6 +285,8 @@ runs = Table(
         Column(name, BigInteger, nullable=False, server_default="0")
         for name in ("allows", "flags", "blocks", "unscored", "bad", "flipped")
     ),
+    #: Name of the run whose scores were decided anew; null where texts were judged.
+    Column("scores_of", Text),
     Column("compared_with", Text),
     #: JSON, without words of traces.
     Column("comparison", Text),

@@ -8,6 +8,7 @@ import typer
 from yarl import URL
 
 from classifiers.artefact import default_artefact, load
+from classifiers.batcher import DEFAULT_QUEUE_TOKENS
 from classifiers.errors import ArtefactError
 from classifiers.port import Check, Thresholds
 from classifiers.runtime import OnnxClassifier
@@ -80,10 +81,12 @@ def fail(message: str) -> typer.Exit:
     return typer.Exit(EXIT_ERROR)
 
 
-def open_classifier(folder: Path | None) -> OnnxClassifier:
+def open_classifier(
+    folder: Path | None, queue_tokens: int = DEFAULT_QUEUE_TOKENS
+) -> OnnxClassifier:
     """Load the model; a folder that is not what its manifest says is refused."""
     try:
-        return OnnxClassifier.load(folder)
+        return OnnxClassifier.load(folder, queue_tokens=queue_tokens)
     except ArtefactError as error:
         raise fail(f"The model was refused: {error}") from error
 

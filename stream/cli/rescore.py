@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.console import Console
 
+from classifiers.batcher import UNLIMITED
 from classifiers.port import Classifier
 from dashboard.inert import visible
 from monitor.dialects.logs import MapError
@@ -88,7 +89,10 @@ def rescore(
     model: ModelDir = None,
     record: Annotated[
         str | None,
-        typer.Option(help="Audit store that also records the verdicts, under the run's name."),
+        typer.Option(
+            help="Audit store that also records the verdicts, under the run's name; of decisions "
+            "made anew, only what they came to."
+        ),
     ] = None,
     run: Annotated[str, typer.Option(help="Name of the run. Default: a fresh one.")] = "",
     compare: Annotated[
@@ -148,9 +152,12 @@ def rescore(
         from stream.rescore import command  # noqa: PLC0415 -- needs an extra, and half a second
 
         if len(inputs) == 1 and (Path(inputs[0]) / "manifest.json").is_file():
-            if peek or dry_run or fields or where or sample != "100%" or record:
-                raise fail(f"{inputs[0]} holds scores: say only --policy, --out and --compare.")
-            _redecide(Path(inputs[0]), _wanted(out), (policy, model), run)
+            if peek or dry_run or fields or where or sample != "100%":
+                raise fail(
+                    f"{inputs[0]} holds scores: say only --policy, --out, --record and --compare."
+                )
+            how = _How(record=record, run=run, kind=engine, actor_cpus=actor_cpus, model=model)
+            _redecide(Path(inputs[0]), _wanted(out), policy, how)
         else:
             job = command.job(
                 inputs,
@@ -188,11 +195,10 @@ def _look(job: "Job", policy: Path | None, model: Path | None, *, peek: bool) ->
 
 
 def _engine(policy: Path | None, model: Path | None) -> Engine:
-    from stream.rescore.run import forget  # noqa: PLC0415
+    from stream.rescore.run import bulk_engine  # noqa: PLC0415
 
-    classifier = open_classifier(model)
-    rules = read_policy(policy, dict(classifier.thresholds))
-    return Engine(classifier=classifier, policy=rules, record=forget)
+    classifier = open_classifier(model, UNLIMITED)
+    return bulk_engine(classifier, read_policy(policy, dict(classifier.thresholds)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,14 +253,19 @@ def _work(
     )
 
 
-def _redecide(folder: Path, out: Path, files: tuple[Path | None, Path | None], run: str) -> None:
+def _redecide(folder: Path, out: Path, policy: Path | None, how: _How) -> None:
     from stream.cli import rescore_view as view  # noqa: PLC0415
-    from stream.rescore.redecide import redecide  # noqa: PLC0415
+    from stream.rescore.listing import listed  # noqa: PLC0415
+    from stream.rescore.redecide import decide_all, deciding  # noqa: PLC0415
 
-    policy, model = files
-    rules = read_policy(policy, calibrated(model))
-    with view.counting("Deciding") as tell:
-        held = redecide(folder, rules, out, run=run, tell=tell)
+    rules = read_policy(policy, calibrated(how.model))
+    with ExitStack() as stack:
+        earlier, held = stack.enter_context(deciding(folder, rules, out, run=how.run))
+        if how.record is not None:
+            store = stack.enter_context(closing(open_store(how.record)))
+            stack.enter_context(listed(store, held, rules.version, scores_of=earlier.run))
+        with view.counting("Deciding") as tell:
+            decide_all(earlier, rules, held, tell=tell)
     view.summary(held)
 
 
@@ -262,8 +273,9 @@ def _compare(folder: Path, baseline: Path | None, record: str | None) -> None:
     from stream.cli import rescore_compared as view  # noqa: PLC0415
     from stream.rescore import compare, report  # noqa: PLC0415
 
-    found = compare.compare(folder, baseline)
-    report.write(folder, found, compare.flips(folder, baseline))
+    pairs = compare.pair(folder, baseline)
+    found = pairs.compare()
+    report.write(folder, found, pairs.flips())
     if record is not None:
         with closing(open_store(record)) as store:
             store.runs.compared(found.after, found)

@@ -26,7 +26,7 @@ from stream.rescore.errors import RescoreError
 from stream.rescore.inputs import Item
 from stream.rescore.ledger import Ledger
 from stream.rescore.part import Archive, Done, skipped
-from stream.rescore.run import Job, Progress, named, tell, tokens_of, write_all
+from stream.rescore.run import AT_ONCE, Job, Progress, named, tell, tokens_of, write_all
 
 __all__ = ["judge_on_ray"]
 
@@ -34,8 +34,8 @@ __all__ = ["judge_on_ray"]
 CHUNK_TRACES: Final = 32
 CHUNK_CHARACTERS: Final = 2**20
 CHUNK_RECORDS: Final = 4096
-#: Calls of an actor at once: while the last trace of one is judged, the next fills the batches.
-CALLS_AT_ONCE: Final = 2
+#: Calls of an actor at once: as many as give it the traces that an engine judges at once.
+CALLS_AT_ONCE: Final = AT_ONCE // CHUNK_TRACES
 #: Ray hands on what a task gives once it is about so many bytes.
 BLOCK_BYTES: Final = 2**18
 #: CPUs of an actor, where machines have as many.

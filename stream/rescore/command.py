@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from classifiers.batcher import UNLIMITED
 from classifiers.runtime import OnnxClassifier
 from monitor.clock import utc_now
 from monitor.dialects.logs import FieldMap
@@ -16,7 +17,7 @@ from monitor.rulebook import Rulebook, to_toml
 from monitor.types import Trace
 from stream.rescore.inputs import find_inputs, without_password
 from stream.rescore.ledger import Ledger, Plan, holding, new_run
-from stream.rescore.run import Job, forget, tokens_of
+from stream.rescore.run import Job, bulk_engine, tokens_of
 from stream.rescore.selection import Selection, parse_share, parse_where
 
 __all__ = ["Estimate", "actor_engine", "estimate", "job", "ledger"]
@@ -50,8 +51,8 @@ def job(  # noqa: PLR0913 -- what a user can say
 
 def actor_engine(model: Path | None, rules: Rulebook, threads: int) -> Engine:
     """The engine of an actor in a cluster; raises ArtefactError when the model is not there."""
-    classifier = OnnxClassifier.load(model, threads=threads)
-    return Engine(classifier=classifier, policy=rules, record=forget)
+    classifier = OnnxClassifier.load(model, threads=threads, queue_tokens=UNLIMITED)
+    return bulk_engine(classifier, rules)
 
 
 def plan(job: Job, engine: Engine, record: str | None = None) -> Plan:

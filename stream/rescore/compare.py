@@ -1,30 +1,34 @@
 """What changed between two runs, or between a run and what was decided live. Figures only."""
 
 import hashlib
-import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from classifiers.sessions import available_cpus
 from monitor.comparison import Change, Comparison, Flip, Group
 from monitor.types import Check, Decision
 from stream.rescore.errors import RescoreError
 from stream.rescore.ledger import Ledger
 from stream.rescore.statistics import change, drift
 
-__all__ = ["compare", "flips"]
+__all__ = ["Pairs", "pair"]
 
 #: Most changed traces that a report shows, and groups (models, sources) of each kind.
 SHOWN, MAX_GROUPS = 50, 30
-_DECISIONS: Final = {d.name.lower(): d.value for d in Decision}
 _NAMES: Final = [d.name.lower() for d in Decision]
-_BATCH = 5000
+#: Bytes of an id beyond which a digest stands for it.
+_LONGEST_ID: Final = 64
 
+Places = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int8]
 Scores = npt.NDArray[np.float64]
 
@@ -33,30 +37,111 @@ Scores = npt.NDArray[np.float64]
 class _Side:
     """One side, a value per trace."""
 
-    keys: npt.NDArray[np.bytes_]
+    trace_ids: pa.ChunkedArray
+    choices: npt.NDArray[np.int64]
+    #: -1 where there was none.
     decisions: Codes
     #: Shape (traces, checks); NaN where a check was not scored.
     scores: Scores
 
 
-def compare(folder: Path, baseline: Path | None) -> Comparison:
-    """Compare the run in `folder` with another, or with what its input had been decided live.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """The traces of two sides, matched."""
+
+    folder: Path
+    #: What each side is called.
+    names: tuple[str, str]
+    before: _Side
+    after: _Side
+    #: Rows of each side, in the order of the run in `folder`.
+    old: Places
+    new: Places
+
+    def compare(self) -> Comparison:
+        """Everything but the single flips."""
+        old, new = self.before.decisions[self.old], self.after.decisions[self.new]
+        was, now = self.before.scores[self.old], self.after.scores[self.new]
+        matrix = np.zeros((len(_NAMES), len(_NAMES)), dtype=int)
+        np.add.at(matrix, (old, new), 1)
+        return Comparison(
+            before=self.names[0],
+            after=self.names[1],
+            traces=len(old),
+            only_before=int((self.before.decisions >= 0).sum()) - len(old),
+            only_after=len(self.after.decisions) - len(old),
+            matrix=tuple(tuple(int(n) for n in row) for row in matrix),
+            changes=changes(old, new),
+            drifts=tuple(drift(c.value, was[:, i], now[:, i]) for i, c in enumerate(Check)),
+            models=_groups(self._labels("model"), old, new),
+            sources=_groups(self._labels("source"), old, new),
+            top=tuple(self._top()),
+        )
+
+    def flips(self) -> Iterator[Flip]:
+        """Every trace whose decision changed, in the order of the run."""
+        changed = self.before.decisions[self.old] != self.after.decisions[self.new]
+        for _, flip in self._told(np.flatnonzero(changed)):
+            yield flip
+
+    def _labels(self, name: str) -> pa.DictionaryArray:
+        """A column of labels of the run, for the matched traces."""
+        column = pa.chunked_array([t[name].combine_chunks() for t in _tables(self.folder, [name])])
+        return column.dictionary_encode().combine_chunks().take(pa.array(self.new))
+
+    def _top(self) -> list[Flip]:
+        """The most changed traces: by decision first, then by score."""
+        jumps = np.abs(self.after.decisions[self.new] - self.before.decisions[self.old])
+        moves = np.abs(self.after.scores[self.new] - self.before.scores[self.old])
+        moves = np.nan_to_num(moves).max(axis=1)
+        order = np.lexsort((-moves, -jumps))[:SHOWN]
+        order = order[(jumps[order] > 0) | (moves[order] > 0)]
+        found = dict(self._told(np.sort(order)))
+        return [found[int(place)] for place in order]
+
+    def _told(self, chosen: Places) -> Iterator[tuple[int, Flip]]:
+        """What is known of some pairs, with their places, in the order of the run."""
+        start = 0
+        rows = self.new[chosen]
+        for entry in _finished(self.folder).parts:
+            here = slice(*np.searchsorted(rows, (start, start + entry.rows)))
+            if here.start < here.stop:
+                path = self.folder / entry.file
+                for place, row in zip(chosen[here], _rows(path, rows[here] - start), strict=True):
+                    yield int(place), self._flip(row, int(place))
+            start += entry.rows
+
+    def _flip(self, row: dict[str, Any], place: int) -> Flip:
+        old, new = self.old[place], self.new[place]
+        evidence = sorted(row.pop("evidence"), key=lambda e: -e["probability"])
+        return Flip(
+            **row,
+            before=_NAMES[self.before.decisions[old]],
+            after=_NAMES[self.after.decisions[new]],
+            scores={
+                c.value: (_known(self.before.scores[old, i]), _known(self.after.scores[new, i]))
+                for i, c in enumerate(Check)
+            },
+            quote=next((e["quote"] for e in evidence if e["quote"]), ""),
+        )
+
+
+def pair(folder: Path, baseline: Path | None) -> Pairs:
+    """Match the run in `folder` with another, or with what its input had been decided live.
 
     Raises RescoreError when there is nothing to compare.
     """
-    run = _finished(folder)
+    run, after = _finished(folder), _side(folder)
     if baseline is None:
-        before, after = _side(folder, "before_"), _side(folder)
-        pairs = np.flatnonzero(before.decisions >= 0)
-        matched = (pairs, pairs)
-        name = "decided live"
+        name, before = "decided live", _side(folder, "before_")
+        old = new = np.flatnonzero(before.decisions >= 0)
     else:
-        name = _finished(baseline).run
-        before, after = _side(baseline), _side(folder)
-        matched = _match(before.keys, after.keys)
-    if not matched[0].size:
+        name, before = _finished(baseline).run, _side(baseline)
+        old, new = _match(*_keys(before, after))
+    if not old.size:
         raise RescoreError("Nothing to compare: the two sides have no trace in common.")
-    return _compared(folder, (name, run.run), (before, after), matched)
+    names = (name, run.run)
+    return Pairs(folder=folder, names=names, before=before, after=after, old=old, new=new)
 
 
 def _finished(folder: Path) -> Ledger:
@@ -64,33 +149,6 @@ def _finished(folder: Path) -> Ledger:
     if ledger is None or ledger.finished_at is None:
         raise RescoreError(f"{folder} holds no finished run of `subtext rescore`.")
     return ledger
-
-
-def _compared(
-    folder: Path,
-    names: tuple[str, str],
-    sides: tuple[_Side, _Side],
-    matched: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
-) -> Comparison:
-    before, after = sides
-    old, new = before.decisions[matched[0]], after.decisions[matched[1]]
-    was, now = before.scores[matched[0]], after.scores[matched[1]]
-    matrix = np.zeros((len(_NAMES), len(_NAMES)), dtype=int)
-    np.add.at(matrix, (old, new), 1)
-    labels = _labels(folder, matched[1])
-    return Comparison(
-        before=names[0],
-        after=names[1],
-        traces=len(old),
-        only_before=int((before.decisions >= 0).sum()) - len(old),
-        only_after=len(after.decisions) - len(old),
-        matrix=tuple(tuple(int(n) for n in row) for row in matrix),
-        changes=changes(old, new),
-        drifts=tuple(drift(c.value, was[:, i], now[:, i]) for i, c in enumerate(Check)),
-        models=_groups(labels["model"], old, new),
-        sources=_groups(labels["source"], old, new),
-        top=tuple(_top(folder, sides, matched)),
-    )
 
 
 def changes(old: Codes, new: Codes) -> tuple[Change, ...]:
@@ -102,23 +160,35 @@ def changes(old: Codes, new: Codes) -> tuple[Change, ...]:
     )
 
 
-def _groups(labels: npt.NDArray[np.object_], old: Codes, new: Codes) -> tuple[Group, ...]:
-    names, kinds, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+def _groups(labels: pa.DictionaryArray, old: Codes, new: Codes) -> tuple[Group, ...]:
+    names, kinds = labels.dictionary.to_pylist(), labels.indices.to_numpy()
+    sizes = np.bincount(kinds, minlength=len(names))
+    largest = sorted(np.flatnonzero(sizes), key=lambda kind: (-sizes[kind], names[kind]))
     found = []
-    for kind in np.argsort(-sizes, kind="stable")[:MAX_GROUPS]:
+    for kind in largest[:MAX_GROUPS]:
         own = kinds == kind
         some = changes(old[own], new[own])
         flipped = int((old[own] != new[own]).sum())
         found.append(
-            Group(name=str(names[kind]), traces=int(sizes[kind]), flipped=flipped, changes=some)
+            Group(name=names[kind], traces=int(sizes[kind]), flipped=flipped, changes=some)
         )
     return tuple(found)
 
 
-def _match(
-    before: npt.NDArray[np.bytes_], after: npt.NDArray[np.bytes_]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Indices of the same traces on both sides; the n-th of equal keys goes with the n-th."""
+def _keys(before: _Side, after: _Side) -> tuple[Places, Places]:
+    """A number for each trace of both sides; equal ones are the same trace."""
+    ids = pa.chunked_array([*before.trace_ids.chunks, *after.trace_ids.chunks], pa.string())
+    names = ids.dictionary_encode().combine_chunks().indices.to_numpy().astype(np.int64)
+    choices = np.concatenate([before.choices, after.choices])
+    numbers, kinds = np.unique(choices, return_inverse=True)
+    keys = names * len(numbers) + kinds
+    return keys[: len(before.choices)], keys[len(before.choices) :]
+
+
+def _match(before: Places, after: Places) -> tuple[Places, Places]:
+    """Rows of the same traces on both sides; the n-th of equal keys goes with the n-th."""
+    if np.array_equal(before, after):
+        return np.arange(len(before)), np.arange(len(after))
     order, wanted = np.argsort(before, kind="stable"), np.argsort(after, kind="stable")
     sorted_before, sorted_after = before[order], after[wanted]
     turn = np.arange(len(after)) - np.searchsorted(sorted_after, sorted_after, side="left")
@@ -131,105 +201,56 @@ def _match(
 
 
 def _side(folder: Path, prefix: str = "") -> _Side:
-    columns = ["trace_id", "choice", f"{prefix}decision", *(f"{prefix}{c.value}" for c in Check)]
-    keys, decisions, scores = [], [], []
-    for batch in _batches(folder, columns):
-        ids = zip(batch["trace_id"].to_pylist(), batch["choice"].to_pylist(), strict=True)
-        keys += [_key(trace_id, choice) for trace_id, choice in ids]
-        decisions += [_DECISIONS.get(d, -1) for d in batch[f"{prefix}decision"].to_pylist()]
-        some = [batch[f"{prefix}{c.value}"].to_numpy(zero_copy_only=False) for c in Check]
-        scores.append(np.stack([s.astype(np.float64) for s in some], axis=1))
+    scored = [f"{prefix}{check.value}" for check in Check]
+    columns = ["trace_id", "choice", f"{prefix}decision", *scored]
+    ids, choices, decisions = [], [], []
+    scores = [np.zeros((0, len(scored)))]
+    for table in _tables(folder, columns):
+        ids += [_short(chunk) for chunk in table["trace_id"].chunks]
+        choices.append(table["choice"].to_numpy())
+        named = pc.index_in(table[f"{prefix}decision"].cast(pa.string()), pa.array(_NAMES))
+        decisions.append(pc.fill_null(named, -1).to_numpy().astype(np.int8))
+        scores.append(np.stack([table[name].to_numpy() for name in scored], axis=1))
     return _Side(
-        keys=np.array(keys, dtype="S16"),
-        decisions=np.array(decisions, dtype=np.int8),
-        scores=np.concatenate(scores) if scores else np.zeros((0, len(Check))),
+        trace_ids=pa.chunked_array(ids, pa.string()),
+        choices=np.concatenate([np.zeros(0, dtype=np.int64), *choices]),
+        decisions=np.concatenate([np.zeros(0, dtype=np.int8), *decisions]),
+        scores=np.concatenate(scores),
     )
 
 
-def _key(trace_id: str, choice: int) -> bytes:
-    """Fixed in length, and never with a zero byte, which numpy would cut off."""
-    digest = hashlib.blake2b(f"{choice} {trace_id}".encode("utf-8", "replace"), digest_size=8)
-    return digest.hexdigest().encode()
+def _short(ids: pa.StringArray) -> pa.StringArray:
+    """The ids; of long ones, which are rare and may be endless, digests."""
+    long = pc.greater(pc.binary_length(ids), _LONGEST_ID)
+    if not pc.any(long).as_py():
+        return ids
+    digests = (hashlib.blake2b(i.encode(), digest_size=16) for i in ids.filter(long).to_pylist())
+    return pc.replace_with_mask(ids, long, pa.array([d.hexdigest() for d in digests]))
 
 
-def _labels(folder: Path, rows: npt.NDArray[np.intp]) -> dict[str, npt.NDArray[np.object_]]:
-    found: dict[str, list[str]] = {"model": [], "source": []}
-    for batch in _batches(folder, list(found)):
-        for name in found:
-            found[name] += map(sys.intern, batch[name].to_pylist())
-    return {name: np.array(values, dtype=object)[rows] for name, values in found.items()}
+def _tables(folder: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """Columns of the parts of a run, in order, read by several threads."""
+    files = [folder / entry.file for entry in _finished(folder).parts if entry.file]
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        yield from pool.map(lambda path: _columns(path, columns), files)
 
 
-def _batches(folder: Path, columns: list[str]) -> Iterator[Any]:
-    """The rows of a run in order, some at a time."""
-    for entry in _finished(folder).parts:
-        if entry.file:
-            with pq.ParquetFile(folder / entry.file) as file:
-                yield from file.iter_batches(batch_size=_BATCH, columns=columns)
+def _columns(path: Path, columns: list[str]) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=columns, use_threads=False)
 
 
-# Single traces.
+def _rows(path: Path, rows: Places) -> list[dict[str, Any]]:
+    """What a flip tells of some rows of a part.
 
-
-def _top(
-    folder: Path,
-    sides: tuple[_Side, _Side],
-    matched: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
-) -> list[Flip]:
-    """The most changed traces: by decision first, then by score."""
-    before, after = sides
-    jumps = np.abs(
-        after.decisions[matched[1]].astype(int) - before.decisions[matched[0]].astype(int)
-    )
-    moves = np.nan_to_num(np.abs(after.scores[matched[1]] - before.scores[matched[0]])).max(axis=1)
-    order = np.lexsort((-moves, -jumps))[:SHOWN]
-    order = order[(jumps[order] > 0) | (moves[order] > 0)]
-    chosen = (matched[0][order], matched[1][order])
-    found = {f[0]: f[1] for f in _told(folder, sides, chosen)}
-    return [found[int(row)] for row in chosen[1]]
-
-
-def flips(folder: Path, baseline: Path | None) -> Iterator[Flip]:
-    """Every trace of `folder` whose decision changed, in the order of its run."""
-    before = _side(folder, "before_") if baseline is None else _side(baseline)
-    after = _side(folder)
-    pairs = np.flatnonzero(before.decisions >= 0)
-    old, new = (pairs, pairs) if baseline is None else _match(before.keys, after.keys)
-    changed = before.decisions[old] != after.decisions[new]
-    for _, flip in _told(folder, (before, after), (old[changed], new[changed])):
-        yield flip
-
-
-def _told(
-    folder: Path,
-    sides: tuple[_Side, _Side],
-    chosen: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
-) -> Iterator[tuple[int, Flip]]:
-    """What is known of the chosen traces, with their row numbers, in the order of the run."""
-    partner = dict(zip(chosen[1].tolist(), chosen[0].tolist(), strict=True))
-    start = 0
-    columns = ["trace_id", "verdict_id", "source", "line", "model", "evidence"]
-    for batch in _batches(folder, columns):
-        own = [n for n in range(batch.num_rows) if start + n in partner]
-        for n, row in zip(own, batch.take(np.array(own, dtype=np.int64)).to_pylist(), strict=True):
-            number = start + n
-            yield number, _flip(row, sides, partner[number], number)
-        start += batch.num_rows
-
-
-def _flip(row: dict[str, Any], sides: tuple[_Side, _Side], old: int, new: int) -> Flip:
-    before, after = sides
-    evidence = sorted(row.pop("evidence"), key=lambda e: -e["probability"])
-    return Flip(
-        **row,
-        before=_NAMES[before.decisions[old]],
-        after=_NAMES[after.decisions[new]],
-        scores={
-            c.value: (_known(before.scores[old, i]), _known(after.scores[new, i]))
-            for i, c in enumerate(Check)
-        },
-        quote=next((e["quote"] for e in evidence if e["quote"]), ""),
-    )
+    Of a run that only decided anew, the verdict that is named is the one that has the text.
+    """
+    with pq.ParquetFile(path) as file:
+        verdict = "scores_of" if "scores_of" in file.schema_arrow.names else "verdict_id"
+    columns = ["trace_id", verdict, "source", "line", "model", "evidence"]
+    table = _columns(path, columns).take(pa.array(rows))
+    found: list[dict[str, Any]] = table.to_pylist()
+    return [{"verdict_id": row.pop(verdict), **row} for row in found]
 
 
 def _known(score: float) -> float | None:

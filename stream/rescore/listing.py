@@ -1,4 +1,4 @@
-"""The list of runs in the audit store that keeps their verdicts."""
+"""The list of runs in an audit store, beside the verdicts of those that judged texts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,21 @@ __all__ = ["listed"]
 
 
 @contextmanager
-def listed(store: Store, ledger: Ledger, policy: str) -> Iterator[None]:
-    """List a run from its beginning, and what it came to once it is finished."""
-    model = ledger.plan.versions["model"]
-    store.runs.begin(ledger.run, started_at=ledger.started_at, policy=policy, model=model)
+def listed(
+    store: Store, ledger: Ledger, policy: str, scores_of: str | None = None
+) -> Iterator[None]:
+    """List a run from its beginning, and what it came to once it is finished.
+
+    `scores_of` names the run that it decides anew, if so. Raises Conflict where the store has
+    another run of this name.
+    """
+    store.runs.begin(
+        ledger.run,
+        started_at=ledger.started_at,
+        policy=policy,
+        model=ledger.plan.versions["model"],
+        scores_of=scores_of,
+    )
     yield
     found = Summary.of(ledger)
     store.runs.finish(

@@ -7,20 +7,35 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequen
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from classifiers.port import Classifier
 from monitor.clock import utc_now
 from monitor.dialects.logs import FieldMap
 from monitor.engine import Engine
 from monitor.metrics import Counted
+from monitor.rulebook import Rulebook
 from monitor.types import Trace, Verdict
 from stream.rescore.inputs import Input, Item
 from stream.rescore.ledger import Ledger
 from stream.rescore.part import Archive, Done, Part, skipped
 from stream.rescore.selection import Selection
 
-__all__ = ["Job", "Progress", "forget", "judge_all", "named", "tell", "tokens_of", "write_all"]
+__all__ = [
+    "AT_ONCE",
+    "Job",
+    "Progress",
+    "bulk_engine",
+    "judge_all",
+    "named",
+    "tell",
+    "tokens_of",
+    "write_all",
+]
 
-#: Traces, and code points of them, that are read ahead so that batches are always full.
-MAX_AHEAD, MAX_AHEAD_CHARACTERS = 48, 16 * 2**20
+#: Traces that are judged at once. Nobody waits for one of them, so they are many: among many steps
+#: there are always some of equal length, and batches need little padding.
+AT_ONCE = 128
+#: Traces, and code points of them, that are read ahead so that so many are always under way.
+MAX_AHEAD, MAX_AHEAD_CHARACTERS = 2 * AT_ONCE, 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +84,11 @@ async def forget(_verdict: Verdict, _trace: Trace) -> None:
     """Record nothing: a run records its verdicts itself, part by part."""
 
 
+def bulk_engine(classifier: Classifier, rules: Rulebook) -> Engine:
+    """The engine of a run. Its classifier should wait for no one: `batcher.UNLIMITED`."""
+    return Engine(classifier=classifier, policy=rules, record=forget, stored_at_once=AT_ONCE)
+
+
 async def judge_all(
     job: Job,
     engine: Engine,
@@ -77,10 +97,7 @@ async def judge_all(
     archive: Archive | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Finish the run of `ledger` in this process.
-
-    The engine's recorder should be `forget`.
-    """
+    """Finish the run of `ledger` in this process; `engine` should be one of `bulk_engine`."""
     await write_all(job, ledger, _judged(job, engine, ledger, progress or Progress()), archive)
 
 

@@ -1,7 +1,7 @@
 """Print tables of figures: `make bench` for those of the judging itself, the rest by name.
 
 `proxies` needs what `scripts/proxies` installs, `kafka` and `gate` the Kafka of the tests; `store`
-makes a database of a million verdicts. They take from minutes to an hour.
+makes a database of a million verdicts, `memory` a file of 5 GB. They take from minutes to an hour.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 from classifiers.sessions import available_cpus
-from tests.bench import engine, gate, kafka, overload, proxies, rescore, sidecar, store
+from tests.bench import engine, gate, kafka, memory, overload, proxies, rescore, sidecar, store
 
 PARTS = {
     "engine": engine.main,
@@ -18,6 +18,7 @@ PARTS = {
     "overload": overload.main,
     "proxies": proxies.main,
     "rescore": rescore.main,
+    "memory": memory.main,
     "kafka": kafka.main,
     "gate": gate.main,
     "store": store.main,

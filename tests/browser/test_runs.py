@@ -31,7 +31,7 @@ def _two_runs(store, folder):
     write_logs(*inputs, 60)
     rescore(inputs, folder / "first", run="october")
     rescore(inputs, folder / "second", run="november", rules=STRICT, store=store)
-    found = compare.compare(folder / "second", folder / "first")
+    found = compare.pair(folder / "second", folder / "first").compare()
     store.runs.compared("november", found)
     return found
 

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy
 
 from monitor.comparison import Change, Comparison, Drift, Flip, Group
-from monitor.store import CorruptContent
+from monitor.store import Conflict, CorruptContent
 from monitor.types import Decision
 
 THEN, NOW, LATER = (f"2026-01-01T10:0{n}:00.000Z" for n in range(3))
@@ -60,7 +60,7 @@ def test_a_run_is_listed_from_its_beginning_and_counted_at_its_end(store):
     assert store.runs.newest() == ()
     begin(store, "november")
     begin(store, "a\x1bb", NOW)
-    begin(store, "november", LATER)  # goes on after a crash
+    begin(store, "november", THEN)  # goes on after a crash
     store.runs.finish("november", finished_at=LATER, decisions=COUNTS, unscored=3, bad=4)
     other, run = store.runs.newest()
     assert (other.name[:3], other.finished_at, other.traces) == ("a\ufffdb", None, 0)
@@ -70,6 +70,24 @@ def test_a_run_is_listed_from_its_beginning_and_counted_at_its_end(store):
     assert store.runs.get("november") == (run, None)
     assert store.runs.get("a\x1bb")[0].started_at == NOW
     assert store.runs.get("december") is None
+
+
+def test_a_finished_run_is_never_taken_for_another_of_its_name(store):
+    begin(store, "november")
+    begin(store, "november", LATER)  # began anew before anything was written
+    store.runs.finish("november", finished_at=LATER, decisions=COUNTS, unscored=3, bad=4)
+    begin(store, "november")  # the same again
+    for options in ({}, {"scores_of": "october"}):
+        with pytest.raises(Conflict, match="november"):
+            store.runs.begin("november", started_at=NOW, policy="p2", model="m1", **options)
+    assert store.runs.get("november")[0].decisions == COUNTS
+
+
+def test_a_run_that_decided_anew_names_the_run_whose_scores_it_had(store):
+    store.runs.begin("what-if", started_at=THEN, policy="p2", model="m1", scores_of="no\x1bvember")
+    assert store.runs.newest()[0].scores_of[:10] == "no\ufffdvember"
+    with pytest.raises(Conflict):
+        begin(store, "what-if", LATER)
 
 
 def test_a_comparison_is_kept_without_the_words_that_it_quotes(store):

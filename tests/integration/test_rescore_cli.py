@@ -1,10 +1,12 @@
 """`subtext rescore` does what its help says."""
 
 import json
+from contextlib import closing
 
 import pytest
 from typer.testing import CliRunner
 
+from monitor.store import Query, Store
 from stream.cli import app, rescore
 from tests.rescoring import write_logs
 from tests.support import fake
@@ -14,7 +16,7 @@ RUN = CliRunner()
 
 @pytest.fixture(autouse=True)
 def _faked(monkeypatch):
-    monkeypatch.setattr(rescore, "open_classifier", lambda _folder: fake())
+    monkeypatch.setattr(rescore, "open_classifier", lambda _folder, _queue: fake())
 
 
 @pytest.fixture
@@ -64,6 +66,32 @@ def test_a_run_a_repetition_and_a_new_policy(logs, tmp_path):
     told = json.loads((tmp_path / "anew" / "comparison.json").read_text())
     assert told["flipped"] == len((tmp_path / "anew" / "flips.jsonl").read_text().splitlines())
     assert (tmp_path / "anew" / "comparison.html").exists()
+
+
+def test_decisions_made_anew_are_listed_in_a_store_and_lead_to_the_verdicts_judged(logs, tmp_path):
+    url = f"sqlite:///{tmp_path}/audit.db"
+    first = run(logs, "--out", tmp_path / "out", "--run", "november", "--record", url)
+    assert first.exit_code == 0, first.output
+    (tmp_path / "new.toml").write_text(
+        RUN.invoke(app, ["policy", "show"]).stdout.replace("block = 0.", "block = 0.99 # ")
+    )
+    words = (tmp_path / "out", "--policy", tmp_path / "new.toml", "--out", tmp_path / "anew")
+    words += ("--record", url, "--compare", tmp_path / "out")
+    again = run(*words, "--run", "what-if")
+    assert again.exit_code == 0, again.output
+    with closing(Store.open(url)) as store:
+        listed, compared = store.runs.get("what-if")
+        judged, _ = store.runs.get("november")
+        assert (listed.scores_of, listed.traces) == ("november", judged.traces)
+        assert listed.compared_with == "november"
+        assert listed.flipped > 0
+        assert all(store.verdict(flip.verdict_id).trace for flip in compared.top)
+        assert {row.run for row in store.verdicts(Query(run="november")).rows} == {"november"}
+        assert store.verdicts(Query(run="what-if")).rows == ()
+        assert store.audit().ok
+    taken = run(*words[:4], tmp_path / "other", "--record", url, "--run", "november")
+    assert taken.exit_code == 64
+    assert "another run" in taken.stderr
 
 
 def test_a_dry_run_counts_and_writes_nothing(logs, tmp_path):

@@ -17,7 +17,9 @@ from stream.rescore import command
 from stream.rescore.errors import RescoreError
 from stream.rescore.ledger import Ledger
 from stream.rescore.redecide import earlier_run, redecide
-from stream.rescore.run import forget, judge_all
+from stream.rescore.run import bulk_engine, judge_all
+from stream.rescore.summary import Summary
+from stream.rescore.table import DECIDED
 from tests import support
 from tests.rescoring import rescore, unfinish, write_logs
 
@@ -69,9 +71,7 @@ def logs(tmp_path_factory):
 
 
 def judged(logs, folder, rules):
-    judge = support.engine(
-        classifier=Failing(support.MARKERS, i_know_this_is_fake=True), rules=rules, record=forget
-    )
+    judge = bulk_engine(Failing(support.MARKERS, i_know_this_is_fake=True), rules)
     job = command.job([str(logs)], part_rows=50)
     with command.ledger(job, judge, folder, run="r") as ledger:
         asyncio.run(judge_all(job, judge, ledger))
@@ -82,10 +82,14 @@ def decided(folder, out, rules, **more):
 
 
 def rows(folder):
-    """Rows without what names the run, and without quotes: the text is not at hand any more."""
+    """Rows without what names the run, and without quotes: the text is not at hand any more.
+
+    Nor are steps, which a run that decides anew leaves where they are.
+    """
     found = pq.ParquetDataset(sorted(folder.glob("*.parquet"))).read().to_pylist()
     for row in found:
-        del row["verdict_id"]
+        for name in ("verdict_id", "scores_of", "steps"):
+            row.pop(name, None)
         for evidence in row["evidence"]:
             del evidence["quote"]
     return found
@@ -98,8 +102,8 @@ def test_deciding_anew_equals_judging_anew(logs, tmp_path, number):
     ledger = decided(tmp_path / "first", tmp_path / "anew", POLICIES[number])
     assert rows(tmp_path / "anew") == rows(tmp_path / "second")
     assert rows(tmp_path / "anew") != rows(tmp_path / "first")
-    again = Ledger.read(tmp_path / "second")
-    assert [p.decisions for p in ledger.parts] == [p.decisions for p in again.parts]
+    again = Summary.of(Ledger.read(tmp_path / "second"))
+    assert Summary.of(ledger) == replace(again, bad=0)  # those of the first run are listed there
     failed = [r for r in rows(tmp_path / "anew") if r["unscored"]]
     assert [round(r["deception_peak"], 1) for r in failed] == [0.9, 0.6, 0.0]
 
@@ -124,7 +128,8 @@ def test_rules_are_refused_where_the_run_does_not_say_which_of_them_holds(logs, 
     assert {row["policy_version"] for row in rows(tmp_path / "top")} == {POLICIES[3].version}
 
 
-def test_deciding_anew_goes_on_where_it_stopped(logs, tmp_path):
+def test_deciding_anew_goes_on_where_it_stopped(logs, tmp_path, monkeypatch):
+    monkeypatch.setattr("stream.rescore.redecide.GROUP_ROWS", 50)
     judged(logs, tmp_path / "first", POLICIES[0])
     told = []
 
@@ -141,6 +146,28 @@ def test_deciding_anew_goes_on_where_it_stopped(logs, tmp_path):
     assert told[-1][0] == told[-1][1]
     decided(tmp_path / "first", tmp_path / "whole", POLICIES[3])
     assert rows(tmp_path / "anew") == rows(tmp_path / "whole")
+
+
+def test_each_row_names_the_verdict_whose_scores_it_has(logs, tmp_path, monkeypatch):
+    judged(logs, tmp_path / "first", POLICIES[0])
+    decided(tmp_path / "first", tmp_path / "together", POLICIES[3])
+    monkeypatch.setattr("stream.rescore.redecide.GROUP_ROWS", 1)
+    decided(tmp_path / "first", tmp_path / "apart", POLICIES[3])
+    first, together, apart = (
+        pq.ParquetDataset(sorted((tmp_path / name).glob("*.parquet"))).read()
+        for name in ("first", "together", "apart")
+    )
+    assert together["scores_of"] == apart["scores_of"] == first["verdict_id"]
+    assert len({*together["verdict_id"].to_pylist()}) == first.num_rows
+    assert together.schema.equals(DECIDED)
+    assert len(Ledger.read(tmp_path / "together").parts) == 1
+
+
+def test_decisions_hold_no_scores_of_steps_to_decide_by_again(logs, tmp_path):
+    judged(logs, tmp_path / "first", POLICIES[0])
+    decided(tmp_path / "first", tmp_path / "anew", POLICIES[3])
+    with pytest.raises(RescoreError, match="decisions only"):
+        decided(tmp_path / "anew", tmp_path / "again", POLICIES[0])
 
 
 def test_only_a_finished_run_can_be_decided_anew(logs, tmp_path):

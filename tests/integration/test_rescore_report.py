@@ -38,8 +38,8 @@ def runs(tmp_path_factory):
 
 
 def test_every_flip_is_counted_and_told(runs):
-    found = compare.compare(runs / "second", runs / "first")
-    told = list(compare.flips(runs / "second", runs / "first"))
+    found = compare.pair(runs / "second", runs / "first").compare()
+    told = list(compare.pair(runs / "second", runs / "first").flips())
     assert (found.before, found.after) == ("first", "second")
     assert (found.only_before, found.only_after) == (0, 0)
     assert sum(map(sum, found.matrix)) == found.traces
@@ -57,7 +57,7 @@ def test_every_flip_is_counted_and_told(runs):
 
 
 def test_a_run_against_itself_has_not_changed(runs):
-    found = compare.compare(runs / "first", runs / "first")
+    found = compare.pair(runs / "first", runs / "first").compare()
     assert found.flipped == 0
     assert found.top == ()
     assert all(c.low < 0 < c.high for c in found.changes)
@@ -68,22 +68,22 @@ def test_traces_are_found_again_in_other_files_and_another_order(runs, tmp_path)
     lines = (runs / "a.jsonl").read_text().splitlines()
     (tmp_path / "b.jsonl").write_text("\n".join(reversed(lines[5:])) + '\n{"answer": "new"}\n')
     rescore([tmp_path / "b.jsonl"], tmp_path / "out", rules=STRICT)
-    found = compare.compare(tmp_path / "out", runs / "first")
-    straight = compare.compare(runs / "second", runs / "first")
+    found = compare.pair(tmp_path / "out", runs / "first").compare()
+    straight = compare.pair(runs / "second", runs / "first").compare()
     assert found.only_after == 1
     assert found.only_before > 0
     assert found.traces == straight.traces - found.only_before
-    told = {f.trace_id: f for f in compare.flips(runs / "second", runs / "first")}
-    for flip in compare.flips(tmp_path / "out", runs / "first"):
+    told = {f.trace_id: f for f in compare.pair(runs / "second", runs / "first").flips()}
+    for flip in compare.pair(tmp_path / "out", runs / "first").flips():
         assert flip.before == told[flip.trace_id].before
         assert flip.after == told[flip.trace_id].after
 
 
 def test_what_cannot_be_compared_is_refused(runs, tmp_path):
     with pytest.raises(RescoreError, match="no finished run"):
-        compare.compare(runs / "first", tmp_path)
+        compare.pair(runs / "first", tmp_path).compare()
     with pytest.raises(RescoreError, match="no trace in common"):
-        compare.compare(runs / "first", None)
+        compare.pair(runs / "first", None).compare()
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def audit(tmp_path):
 
 def test_the_audit_store_is_an_input_and_a_baseline(audit, tmp_path):
     rescore([audit], tmp_path / "out", rules=STRICT, record=audit)
-    found = compare.compare(tmp_path / "out", None)
+    found = compare.pair(tmp_path / "out", None).compare()
     assert (found.before, found.traces, found.flipped) == ("decided live", 20, 10)
     assert found.matrix[Decision.FLAG][Decision.BLOCK] == 10
     store = Store.open(audit)
@@ -115,7 +115,7 @@ def test_the_audit_store_is_an_input_and_a_baseline(audit, tmp_path):
     assert store.audit().ok
     store.close()
     rescore([audit], tmp_path / "again", where=["decision=flag"])
-    assert compare.compare(tmp_path / "again", None).traces == 10
+    assert compare.pair(tmp_path / "again", None).compare().traces == 10
 
 
 def test_a_run_over_a_store_reads_no_further_than_when_it_began(audit, tmp_path):
@@ -141,8 +141,8 @@ class Tags(HTMLParser):
 
 def test_the_html_report_is_inert_and_needs_no_other_place(audit, tmp_path):
     rescore([audit], tmp_path / "out", rules=STRICT)
-    found = compare.compare(tmp_path / "out", None)
-    report.write(tmp_path / "out", found, compare.flips(tmp_path / "out", None))
+    found = compare.pair(tmp_path / "out", None).compare()
+    report.write(tmp_path / "out", found, compare.pair(tmp_path / "out", None).flips())
     page = (tmp_path / "out" / report.HTML).read_text()
     tags = Tags()
     tags.feed(page)
@@ -170,5 +170,5 @@ def test_our_own_json_is_read_back_from_a_run(audit, tmp_path):
     (tmp_path / "traces.jsonl").write_text("\n".join(lines))
     rescore([tmp_path / "traces.jsonl"], tmp_path / "out", run="x")
     rescore([audit], tmp_path / "direct", run="x")
-    found = compare.compare(tmp_path / "out", tmp_path / "direct")
+    found = compare.pair(tmp_path / "out", tmp_path / "direct").compare()
     assert (found.traces, found.flipped, found.only_after) == (20, 0, 0)

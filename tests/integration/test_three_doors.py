@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from classifiers.batcher import UNLIMITED
 from classifiers.port import Check
 from classifiers.runtime import OnnxClassifier
 from monitor import score
 from monitor.dialects import BadRecord, read_saved, trace_to_json
-from monitor.engine import Engine
 from monitor.policy import Policy
 from monitor.rows import flat
 from monitor.rulebook import Rulebook, to_toml
 from monitor.types import Channel, Mode, Part, Trace, coalesce
 from stream.replay import recorded
 from stream.rescore import command
-from stream.rescore.run import forget, judge_all
+from stream.rescore.run import bulk_engine, judge_all
 from tests import support
 from tests.rescoring import rescore
 
@@ -131,12 +131,8 @@ async def test_with_the_model_that_ships_batches_do_not_move_scores(tmp_path):
     some = recorded()[:2]
     lines = [json.dumps({k: r[k] for k in ("prompt", "thinking", "answer")}) for r in some]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
-    classifier = OnnxClassifier.load()
-    judge = Engine(
-        classifier=classifier,
-        policy=Rulebook(top=Policy(thresholds=classifier.thresholds)),
-        record=forget,
-    )
+    classifier = OnnxClassifier.load(queue_tokens=UNLIMITED)
+    judge = bulk_engine(classifier, Rulebook(top=Policy(thresholds=classifier.thresholds)))
     job = command.job([str(tmp_path / "a.jsonl")])
     with command.ledger(job, judge, tmp_path / "out") as ledger:
         await judge_all(job, judge, ledger)
