@@ -148,7 +148,8 @@ class Relay:
         try:
             if passes:
                 await self._read_behind(self._pull)
-            await asyncio.wait([self._pull])
+            if not self._pull.done():
+                await asyncio.wait([self._pull])
             if not self._pull.cancelled() and (error := self._pull.exception()):
                 self._note_crash(error)
             self.conclusion = await self._conclude()
@@ -326,18 +327,17 @@ class Relay:
         """Record a verdict for every choice, for the first one even if the response had no text."""
         sessions = self._sessions or {0: self._session(0)}
         disclosure, stop = self._disclosure(), self._early_stop()
-        verdicts = await asyncio.gather(
-            *(
-                s.finish(
-                    problem=self._problem,
-                    cut=self._refused,
-                    opened=self._gate_opened,
-                    disclosure=disclosure,
-                    early_stop=stop,
-                )
-                for _, s in sorted(sessions.items())
+        ends = [
+            s.finish(
+                problem=self._problem,
+                cut=self._refused,
+                opened=self._gate_opened,
+                disclosure=disclosure,
+                early_stop=stop,
             )
-        )
+            for _, s in sorted(sessions.items())
+        ]
+        verdicts = [await ends[0]] if len(ends) == 1 else await asyncio.gather(*ends)
         worst = max(v.decision for v in verdicts)
         event = Event.BLOCK if worst is Decision.BLOCK else Event.PASSED
         self._emit(self._gate.on(event, self._judged()))

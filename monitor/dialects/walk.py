@@ -132,16 +132,17 @@ class Walker:
 
     def _object(self, node: Node, value: dict[str, object], at: Loc) -> None:
         known = [(_known_as(key, node), key, inner) for key, inner in pairs(value)]
-        known.sort(key=lambda found: node.rank.get(found[0], len(node.rank)))
+        if len(known) > 1:
+            known.sort(key=lambda found: node.rank.get(found[0], len(node.rank)))
         for name, key, inner in known:
-            place = (*at, name)
-            if name in node.children:
+            child = node.children.get(name)
+            if child is not None:
                 if inner is not None:  # servers send many nulls
-                    self._member(node.children[name], key, inner, place)
+                    self._member(child, key, inner, (*at, name))
             elif key in STRUCTURAL and isinstance(inner, str):
-                self._unless(_LABEL, Channel.ANSWER, inner, place)
-            elif isinstance(inner, str | dict | list) or _could_be_a_sentence(key):
-                self._stranger(key, inner, place)
+                self._unless(_LABEL, Channel.ANSWER, inner, (*at, name))
+            elif isinstance(inner, (str, dict, list)) or _could_be_a_sentence(key):
+                self._stranger(key, inner, (*at, name))
 
     def _member(self, node: Node, key: str, value: object, at: Loc) -> None:
         """Read a known key; a whole `message` repeats what its deltas said before."""

@@ -2,12 +2,13 @@
 
 import asyncio
 import multiprocessing
+import sys
 from contextlib import AsyncExitStack, suppress
 
 import aiohttp
 from aiohttp import web
 
-from stream.server import listening
+from stream.server import SWITCH_INTERVAL, listening
 
 
 async def bare_proxy(upstream: str) -> web.Application:
@@ -66,6 +67,7 @@ class Process:
 
 def _serve(make, args, pipe) -> None:
     async def run() -> None:
+        sys.setswitchinterval(SWITCH_INTERVAL)
         async with AsyncExitStack() as stack:
             made = await make(*args)
             if isinstance(made, web.Application):
