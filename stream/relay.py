@@ -206,6 +206,7 @@ class Relay:
         """Let everything out as it comes; `_read_behind` reads it then."""
         async for data in self._within_bounds(chunks):
             self._unread += data
+            self.room.note(len(data))  # it is held twice: to be sent, and to be read
             self._send(data)
             await self._client_keeps_up()
         self._end()  # the client need not wait for scores
@@ -258,6 +259,7 @@ class Relay:
     def _admit(self, frame: Frame) -> None:
         """Give a frame to the gate, unless it went out before it was read."""
         if self._gate.passes:
+            self.room.give(len(frame.raw))
             self._reader.released(frame)
             return
         self._hold(len(frame.raw))

@@ -1,6 +1,7 @@
 """One process with everything in it: sidecar, engine, store, dashboard, a replay for the demo."""
 
 import asyncio
+import gc
 import signal
 import ssl
 import sys
@@ -86,11 +87,11 @@ class Server:
 
     async def run(self) -> None:
         """Serve until SIGINT or SIGTERM; then let running responses end and be recorded."""
-        sys.setswitchinterval(SWITCH_INTERVAL)
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with self.started() as (sidecar, dashboard):
+            keep_turns_short()
             self._greet(sidecar, dashboard)
             await stop.wait()
 
@@ -175,6 +176,13 @@ class Server:
         console.print("Try it:\n")
         console.print(f"  {_try_line(sidecar)}\n", markup=False, soft_wrap=True)
         console.print("Stop with Ctrl-C.")
+
+
+def keep_turns_short() -> None:
+    """Keep Python itself from letting tokens wait: for another thread's turn, for old objects."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    gc.collect()
+    gc.freeze()  # what is there by now stays, and need not be searched for garbage again and again
 
 
 def _exposition(judge: Judge) -> bytes:

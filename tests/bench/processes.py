@@ -2,13 +2,12 @@
 
 import asyncio
 import multiprocessing
-import sys
 from contextlib import AsyncExitStack, suppress
 
 import aiohttp
 from aiohttp import web
 
-from stream.server import SWITCH_INTERVAL, listening
+from stream.server import keep_turns_short, listening
 
 
 async def bare_proxy(upstream: str) -> web.Application:
@@ -67,11 +66,11 @@ class Process:
 
 def _serve(make, args, pipe) -> None:
     async def run() -> None:
-        sys.setswitchinterval(SWITCH_INTERVAL)
         async with AsyncExitStack() as stack:
             made = await make(*args)
             if isinstance(made, web.Application):
                 made = await stack.enter_async_context(listening(made, "127.0.0.1", 0))
+            keep_turns_short()
             pipe.send(made)
             await asyncio.sleep(3600)
 

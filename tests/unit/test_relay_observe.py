@@ -55,15 +55,10 @@ def upstream():
     return Upstream()
 
 
-def relay(reader):
-    rules = policy(mode=Mode.OBSERVE)
-    return Relay(
-        engine(rules=rules),
-        Trace(trace_id="t", parts=()),
-        reader,
-        streaming=True,
-        room=Share(Budget(2**30)),
-    )
+def relay(reader, budget=None):
+    room = Share(budget or Budget(2**30))
+    mind, origin = engine(rules=policy(mode=Mode.OBSERVE)), Trace(trace_id="t", parts=())
+    return Relay(mind, origin, reader, streaming=True, room=room)
 
 
 async def test_bytes_are_out_before_they_are_read(upstream):
@@ -114,3 +109,23 @@ async def test_a_reader_that_fails_leaves_the_response_unjudged_and_cuts_it_off(
     assert b"".join([data async for data in carried.output()]) == THINKING
     assert carried.cut_short
     assert (await running).worst.unscored == "reading failed: ZeroDivisionError"
+
+
+async def test_what_is_out_counts_as_held_until_it_is_read_to_its_end(upstream):
+    budget = Budget(2**30)
+    carried = relay(Watched(), budget)
+    running = asyncio.create_task(carried.run(upstream.chunks()))
+    output, half = carried.output(), len(THINKING) // 2
+    upstream.send(THINKING[:half])
+    assert await anext(output) == THINKING[:half]
+    assert budget.taken == 2 * half
+    rest = asyncio.create_task(anext(output))
+    while budget.taken > half:  # it is out, and half an event
+        await asyncio.sleep(0)
+    assert budget.taken == half
+    upstream.send(THINKING[half:])
+    assert await rest == THINKING[half:]
+    upstream.send(None)
+    assert [data async for data in output] == []
+    await running
+    assert budget.taken == len("It expired. ")
