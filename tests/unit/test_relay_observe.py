@@ -23,8 +23,10 @@ class Watched:
         self._inner = dialect_for("/v1/chat/completions").reader(streaming=True)
         self._fails = fails
         self.given = []
+        self.fed = asyncio.Event()
 
     def feed(self, data):
+        self.fed.set()
         if self._fails:
             raise ZeroDivisionError
         self.given.append(data)
@@ -113,16 +115,15 @@ async def test_a_reader_that_fails_leaves_the_response_unjudged_and_cuts_it_off(
 
 async def test_what_is_out_counts_as_held_until_it_is_read_to_its_end(upstream):
     budget = Budget(2**30)
-    carried = relay(Watched(), budget)
+    carried = relay(reader := Watched(), budget)
     running = asyncio.create_task(carried.run(upstream.chunks()))
     output, half = carried.output(), len(THINKING) // 2
     upstream.send(THINKING[:half])
     assert await anext(output) == THINKING[:half]
     assert budget.taken == 2 * half
     rest = asyncio.create_task(anext(output))
-    while budget.taken > half:  # it is out, and half an event
-        await asyncio.sleep(0)
-    assert budget.taken == half
+    await reader.fed.wait()
+    assert budget.taken == half  # it is out, and half an event
     upstream.send(THINKING[half:])
     assert await rest == THINKING[half:]
     upstream.send(None)
