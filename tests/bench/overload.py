@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 
 from monitor.types import Mode
 from tests.bench import wire
@@ -45,7 +46,7 @@ async def _watched(url: str, pid: int, seconds: float) -> tuple[int, int, float]
 async def _load(url: str, clients: int, seconds: float) -> tuple[int, int]:
     """Streams that came whole, and requests that were refused; refused clients come again."""
     until = time.monotonic() + seconds
-    counts = {True: 0, False: 0}
+    counts: Counter[bool | None] = Counter()
 
     async def client() -> None:
         while time.monotonic() < until:
@@ -57,8 +58,9 @@ async def _load(url: str, clients: int, seconds: float) -> tuple[int, int]:
     return counts[True], counts[False]
 
 
-async def _came_whole(url: str) -> bool:
+async def _came_whole(url: str) -> bool | None:
+    """Whether a stream came whole, or was refused; None where it took too long."""
     try:
-        return (await wire.stream(url, MOST)).ended
+        return (await wire.stream(url, MOST)).ended or None
     except (RuntimeError, OSError):
         return False

@@ -278,11 +278,10 @@ def _wait_for(port: int, process: subprocess.Popen) -> None:
     until = time.monotonic() + START
     while time.monotonic() < until and process.poll() is None:
         try:
-            asyncio.run(wire.requests(f"http://127.0.0.1:{port}", 0.01))
+            if asyncio.run(wire.requests(f"http://127.0.0.1:{port}", 1.0)):
+                return
         except (OSError, RuntimeError):
             time.sleep(0.2)
-        else:
-            return
     raise RuntimeError(f"{process.args[0]} does not answer")
 
 
