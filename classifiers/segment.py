@@ -47,6 +47,8 @@ class Segmenter:
     def feed(self, text: str) -> list[Piece]:
         """Return the steps that `text` completed."""
         self._pending += text
+        if len(self._pending) < MIN_WEIGHT and self._pending.isascii():
+            return []  # each of these characters weighs 1 at most
         pieces: list[Piece] = []
         position = 0
         while (end := _cut(self._pending, position)) is not None:

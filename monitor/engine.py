@@ -136,7 +136,8 @@ class Session:
 
     async def feed(self, delta: Delta) -> None:
         """Take more text; waits while too many steps are waiting for their scores."""
-        self._enqueue(self._stepper.feed(delta))
+        if steps := self._stepper.feed(delta):
+            self._enqueue(steps)
         while len(self._waiting) > MAX_WAITING_STEPS and not self._task.done():
             self._changed.clear()
             await self._changed.wait()

@@ -47,7 +47,10 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "unscored": verdict.unscored,
         "failed_open": verdict.failed_open,
         **response_json(verdict),
-        "usage": asdict(verdict.usage),
+        "usage": {
+            "output_tokens": verdict.usage.output_tokens,
+            "reasoning_tokens": verdict.usage.reasoning_tokens,
+        },
         "mode": verdict.mode.value,
         "policy_rule": verdict.policy_rule or None,
         "checks": {a.check.value: _check_json(verdict, a) for a in verdict.assessments},

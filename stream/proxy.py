@@ -72,6 +72,8 @@ _BUDGET = web.AppKey("budget", Budget)
 _REFUSALS = web.AppKey("refusals", Refusals)
 #: Seconds that running responses get at shutdown before they are cut off.
 DRAIN_SECONDS = 5.0
+#: Bytes that asyncio takes from a writer without letting it wait, whatever it still has to send.
+SMALL = 32 * 1024
 
 
 def create_app(
@@ -280,12 +282,21 @@ async def _send(
 
 async def _write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
     """Send a piece; a client that does not take it in time loses its connection."""
+    if _takes(request, len(data)):
+        await response.write(data)
+        return
     try:
         async with asyncio.timeout(request.app[_SETTINGS].client_timeout):
             await response.write(data)
     except TimeoutError:
         _abort(request)
         raise ConnectionResetError("the client takes nothing") from None
+
+
+def _takes(request: web.Request, size: int) -> bool:
+    """Whether a client has taken all so far, and a piece is so small that nobody waits for it."""
+    transport = request.transport
+    return size <= SMALL and transport is not None and not transport.get_write_buffer_size()
 
 
 def _abort(request: web.Request) -> None:

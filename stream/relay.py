@@ -1,6 +1,7 @@
 """Carries one response from the upstream to the client, through its sessions and the gate."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,8 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
 #: Bytes that may wait for a slow client before the upstream waits too.
 MAX_UNSENT_BYTES = 1024 * 1024
+#: Small pieces that wait for the client are sent as one of about so many bytes.
+PIECE_BYTES = 16 * 1024
 #: Choices of a response that are judged apart; a response with more counts as unreadable.
 MAX_CHOICES = 64
 
@@ -81,7 +84,10 @@ class Relay:
         self._streaming, self._max_tokens = streaming, max_tokens
         self._context = context
         self._sessions: dict[int, Judging] = {}
-        self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._outbox: deque[bytes] = deque()
+        #: Nothing more will come into the outbox.
+        self._ended = False
+        self._sendable = asyncio.Event()
         self._problem: str | None = None
         self._refused = False
         self._gate_opened = False
@@ -93,6 +99,9 @@ class Relay:
         self._broke = False
         self._unsent = 0
         self._drained = asyncio.Event()
+        #: What went out as it came, and is still to be read.
+        self._unread = bytearray()
+        self._readable = asyncio.Event()
         #: Bytes that wait in the gate.
         self._held = 0
         #: Where the bytes count that are held and the text that is kept.
@@ -101,19 +110,48 @@ class Relay:
 
     async def output(self) -> AsyncIterator[bytes]:
         """What the client gets, as soon as it may have it."""
-        while (data := await self._outbox.get()) is not None:
+        while self._outbox or not self._ended:
+            if not self._outbox:
+                self._sendable.clear()
+                await self._sendable.wait()
+                continue
+            data = self._piece()
+            yield data
             self._unsent -= len(data)
             self.room.give(len(data))
             self._drained.set()
-            yield data
+            self._readable.set()
+
+    def _piece(self) -> bytes:
+        """The next to go out: of several small ones, as many as are well sent at once."""
+        if len(self._outbox) == 1:
+            return self._outbox.popleft()
+        found = bytearray()
+        while self._outbox and len(found) < PIECE_BYTES:
+            found += self._outbox.popleft()
+        return bytes(found)
+
+    def _send(self, data: bytes) -> None:
+        self._unsent += len(data)
+        self._outbox.append(data)
+        self._sendable.set()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._sendable.set()
 
     async def run(self, chunks: AsyncIterator[bytes]) -> Conclusion:
         """Read `chunks` to their end, a refusal or a break; record the verdicts; end the output."""
-        self._pull = asyncio.create_task(self._read(chunks))
+        passes = self._gate.passes
+        self._pull = asyncio.create_task(self._pass_on(chunks) if passes else self._read(chunks))
         self._judge.metrics.responses.inc()
         try:
-            await asyncio.wait([self._pull])
-            self._note_crash(self._pull)
+            if passes:
+                await self._read_behind(self._pull)
+            if not self._pull.done():
+                await asyncio.wait([self._pull])
+            if not self._pull.cancelled() and (error := self._pull.exception()):
+                self._note_crash(error)
             self.conclusion = await self._conclude()
             self._close(self.conclusion)
         except Exception as error:
@@ -125,7 +163,7 @@ class Relay:
             self._pull.cancel()
             for session in self._sessions.values():
                 session.abandon()
-            self._outbox.put_nowait(None)
+            self._end()
             self._judge.metrics.responses.dec()
             self._judge.metrics.held_bytes.dec(self._held)
 
@@ -151,47 +189,83 @@ class Relay:
         if self._pull:
             self._pull.cancel()
 
-    def _note_crash(self, pull: asyncio.Task[None]) -> None:
+    def _note_crash(self, error: BaseException) -> None:
         """A bug of ours while reading makes the response unjudged, never silently passed."""
-        if not pull.cancelled() and (error := pull.exception()):
-            name = type(error).__name__
-            complain("reading_failed", verdict_id=self.verdict_id, error=name)
-            self._problem = self._problem or f"reading failed: {name}"
+        name = type(error).__name__
+        complain("reading_failed", verdict_id=self.verdict_id, error=name)
+        self._problem = self._problem or f"reading failed: {name}"
 
     async def _read(self, chunks: AsyncIterator[bytes]) -> None:
+        """Let the gate decide about each frame."""
+        async for data in self._within_bounds(chunks):
+            await self._take(self._reader.feed(data))
+            await self._client_keeps_up()
+        await self._take(self._reader.close())
+
+    async def _pass_on(self, chunks: AsyncIterator[bytes]) -> None:
+        """Let everything out as it comes; `_read_behind` reads it then."""
+        async for data in self._within_bounds(chunks):
+            self._unread += data
+            self.room.note(len(data))  # it is held twice: to be sent, and to be read
+            self._send(data)
+            await self._client_keeps_up()
+        self._end()  # the client need not wait for scores
+
+    async def _read_behind(self, pull: asyncio.Task[None]) -> None:
+        """Read what was let out, when that is done; what cannot be read goes no further."""
+        pull.add_done_callback(lambda _: self._readable.set())
+        try:
+            while self._unread or not pull.done():
+                await self._readable.wait()
+                self._readable.clear()
+                data, self._unread = bytes(self._unread), bytearray()
+                self._drained.set()
+                await self._take(self._reader.feed(data))
+            if not pull.cancelled():
+                await self._take(self._reader.close())
+        except Exception as error:  # noqa: BLE001 -- whatever it was, the response was not read
+            self._note_crash(error)
+            self._broke = True
+            pull.cancel()
+
+    async def _within_bounds(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """What the upstream sends, up to its end, or to where it breaks off or must be cut off."""
         size = 0
         try:
             async for data in chunks:
                 size += len(data)
                 _check_size(size)
                 self.room.take(len(data))
-                await self._take(self._reader.feed(data))
-                await self._client_keeps_up()
-            await self._take(self._reader.close())
+                yield data
         except (UpstreamBroke, OverBudget) as error:
             self._broke = True
             self._problem = self._problem or str(error)
-            await self._take(self._reader.close())
-        if self._gate.passes:
-            self._outbox.put_nowait(None)  # nothing is held: the client need not wait for scores
 
     async def _client_keeps_up(self) -> None:
-        while self._unsent > MAX_UNSENT_BYTES:
+        while max(self._unsent, len(self._unread)) > MAX_UNSENT_BYTES:
             self._drained.clear()
             await self._drained.wait()
 
     async def _take(self, frames: list[Frame]) -> None:
         for frame in frames:
-            self._hold(len(frame.raw))
             self._spoken += bool(frame.deltas)
             self._final = self._final or frame.final
             self._problem = self._problem or frame.problem
-            self._emit(self._gate.frame(frame, self._judged()))
-            if frame.problem:
-                self._on_progress()
+            self._admit(frame)
             for delta in frame.deltas:
                 self.room.note(len(delta.text))
                 await self._session_of(delta).feed(delta)
+
+    def _admit(self, frame: Frame) -> None:
+        """Give a frame to the gate, unless it went out before it was read."""
+        if self._gate.passes:
+            self.room.give(len(frame.raw))
+            self._reader.released(frame)
+            return
+        self._hold(len(frame.raw))
+        self._emit(self._gate.frame(frame, self._judged()))
+        if frame.problem:
+            self._on_progress()
 
     def _session_of(self, delta: Delta) -> Judging:
         if delta.choice in self._sessions or len(self._sessions) < MAX_CHOICES:
@@ -222,7 +296,9 @@ class Relay:
         return {choice: session.judged for choice, session in self._sessions.items()}
 
     def _on_progress(self) -> None:
-        """Text was judged, or something failed: tell the gate."""
+        """Text was judged, or something failed: tell the gate, if it holds anything."""
+        if self._gate.passes:
+            return
         event = self._event()
         self._gate_opened |= event is Event.FAIL_OPEN and self._gate.state is State.HOLDING
         self._emit(self._gate.on(event, self._judged()))
@@ -243,8 +319,7 @@ class Relay:
         for frame in outcome.frames:
             self._hold(-len(frame.raw))
             self._reader.released(frame)
-            self._unsent += len(frame.raw)
-            self._outbox.put_nowait(frame.raw)
+            self._send(frame.raw)
 
     def _hold(self, size: int) -> None:
         self._held += size
@@ -254,18 +329,17 @@ class Relay:
         """Record a verdict for every choice, for the first one even if the response had no text."""
         sessions = self._sessions or {0: self._session(0)}
         disclosure, stop = self._disclosure(), self._early_stop()
-        verdicts = await asyncio.gather(
-            *(
-                s.finish(
-                    problem=self._problem,
-                    cut=self._refused,
-                    opened=self._gate_opened,
-                    disclosure=disclosure,
-                    early_stop=stop,
-                )
-                for _, s in sorted(sessions.items())
+        ends = [
+            s.finish(
+                problem=self._problem,
+                cut=self._refused,
+                opened=self._gate_opened,
+                disclosure=disclosure,
+                early_stop=stop,
             )
-        )
+            for _, s in sorted(sessions.items())
+        ]
+        verdicts = [await ends[0]] if len(ends) == 1 else await asyncio.gather(*ends)
         worst = max(v.decision for v in verdicts)
         event = Event.BLOCK if worst is Decision.BLOCK else Event.PASSED
         self._emit(self._gate.on(event, self._judged()))
@@ -315,6 +389,4 @@ class Relay:
             "mode": self.policy.mode.value,
             **more,
         }
-        data = self._reader.refuse(Refusal(text=self.policy.refusal, subtext=words))
-        self._unsent += len(data)
-        self._outbox.put_nowait(data)
+        self._send(self._reader.refuse(Refusal(text=self.policy.refusal, subtext=words)))

@@ -1,8 +1,10 @@
 """One process with everything in it: sidecar, engine, store, dashboard, a replay for the demo."""
 
 import asyncio
+import gc
 import signal
 import ssl
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -38,6 +40,9 @@ from stream.tracing import Tracer
 
 #: In a demo, a recorded response is asked for so often (seconds), so that the dashboard lives.
 DEMO_INTERVAL = 6.0
+#: For so long (seconds) a thread that records or scores may keep the event loop waiting; Python's
+#: own 5 ms would be felt by every token.
+SWITCH_INTERVAL = 0.0005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +91,7 @@ class Server:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with self.started() as (sidecar, dashboard):
+            keep_turns_short()
             self._greet(sidecar, dashboard)
             await stop.wait()
 
@@ -170,6 +176,13 @@ class Server:
         console.print("Try it:\n")
         console.print(f"  {_try_line(sidecar)}\n", markup=False, soft_wrap=True)
         console.print("Stop with Ctrl-C.")
+
+
+def keep_turns_short() -> None:
+    """Keep Python itself from letting tokens wait: for another thread's turn, for old objects."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    gc.collect()
+    gc.freeze()  # what is there by now stays, and need not be searched for garbage again and again
 
 
 def _exposition(judge: Judge) -> bytes:

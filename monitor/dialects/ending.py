@@ -26,6 +26,10 @@ class Ending(ABC):
         if any(v not in (None, False, (), {}) for v in note.values()):
             self._waiting.append((self._met, note))
 
+    def meet_again(self) -> None:
+        """Note that a frame holds what the one before held: to apply that twice changes nothing."""
+        self._met += 1
+
     def out(self) -> None:
         """Note that the next frame is out."""
         self._out += 1

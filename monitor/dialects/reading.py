@@ -6,6 +6,7 @@ from typing import Any
 
 from monitor.dialects.ending import Ending
 from monitor.dialects.jsontext import parse
+from monitor.dialects.likeness import Likeness
 from monitor.dialects.port import Refusal
 from monitor.dialects.rows import Node
 from monitor.dialects.scribe import Scribe
@@ -160,6 +161,8 @@ class StreamReader(_Reader):
         self._last = last
         self._framer = Framer()
         self._first = True
+        #: What the event before was like.
+        self._likeness: Likeness | None = None
 
     def feed(self, data: bytes) -> list[Frame]:
         """Return a frame for each event that `data` completes."""
@@ -182,8 +185,17 @@ class StreamReader(_Reader):
         return self._ending.stream(refusal, self._scribe.choices or [0])
 
     def _frame(self, raw: bytes) -> Frame:
-        event = parse_event(raw, first=self._first)
-        self._first = False
+        like = self._likeness
+        if like is None or (text := like.text(raw)) is None:
+            return self._parsed(raw)
+        self._ending.meet_again()
+        deltas = self._scribe.hear_only(like.heard._replace(text=text))
+        return Frame(raw=raw, deltas=deltas)
+
+    def _parsed(self, raw: bytes) -> Frame:
+        self._likeness = None
+        first, self._first = self._first, False
+        event = parse_event(raw, first=first)
         self._scribe.hear(("aside",), Channel.ANSWER, event.aside, repeats=True)
         if event.data in self._last:
             return self._done(raw, {}, event.problem, final=True)
@@ -192,8 +204,16 @@ class StreamReader(_Reader):
         if value is not None:
             self._look(payload)
             problem = self._read(value, self._node(payload)) or problem
-        final = _kind(payload) in self._last
-        return self._done(raw, payload, event.problem or problem, final=final)
+        final, problem = _kind(payload) in self._last, event.problem or problem
+        if not (first or final or problem):  # the first may begin with a mark that others may not
+            self._likeness = self._likeness_of(raw)
+        return self._done(raw, payload, problem, final=final)
+
+    def _likeness_of(self, raw: bytes) -> Likeness | None:
+        said = self._walker.said
+        if said is None or self._scribe.met != 1 or said.repeats or not said.text:
+            return None
+        return Likeness.of(raw, said)
 
     def _node(self, payload: dict[str, Any]) -> Node:
         return self._events.get(_kind(payload), self._root)

@@ -62,6 +62,9 @@ class Node:
     children: "dict[str, Node]" = field(default_factory=dict)
     #: Position of each child in the table: the order in which siblings are read.
     rank: dict[str, int] = field(default_factory=dict)
+    #: Whether a list may stand here, and whether an object may.
+    is_list: bool = False
+    is_object: bool = False
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> Self:
@@ -76,23 +79,20 @@ class Node:
         node = self
         for token in path.replace("[", ".[").split(".") if path else ():
             if create and token not in node.children:
-                node.rank[token] = len(node.rank)
-                node.children[token] = Node()
+                node._add(token)
             node = node.children[token]
         return node
+
+    def _add(self, token: str) -> None:
+        self.rank[token] = len(self.rank)
+        self.children[token] = Node()
+        if token.startswith("["):
+            self.is_list = True
+        else:
+            self.is_object = True
 
     def element(self, value: object) -> "Node | None":
         """Return the place of a list element: by its `type`, or that of any element."""
         kind = value.get("type") if isinstance(value, dict) else None
         typed = self.children.get(f"[{kind}]") if isinstance(kind, str) else None
         return typed or self.children.get("[]")
-
-    @property
-    def is_list(self) -> bool:
-        """Whether a list may stand here."""
-        return any(c.startswith("[") for c in self.children)
-
-    @property
-    def is_object(self) -> bool:
-        """Whether an object may stand here."""
-        return any(not c.startswith("[") for c in self.children)

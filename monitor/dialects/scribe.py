@@ -53,6 +53,8 @@ class Scribe:
         self._deltas: list[Delta] = []
         self._echoes: dict[int, Echo] = {}
         self._aside: list[Heard] | None = None
+        #: Texts of this frame, as they were met, and comparisons with them.
+        self.met = 0
         #: Any thinking was taken down, but for white space.
         self.thought = False
 
@@ -65,6 +67,7 @@ class Scribe:
         """Take down a text; one that `repeats` is the whole of what was said at this place."""
         if not text:
             return
+        self.met += 1
         heard = Heard(at, channel, text, repeats)
         if self._aside is None:
             self._take_down(heard)
@@ -85,7 +88,15 @@ class Scribe:
 
     def echoes_tokens(self, at: Loc, text: str) -> bool:
         """Whether these tokens are the text of this frame, in the same choice."""
+        self.met += 1
         return self._echo(at).tokens(text)
+
+    def hear_only(self, heard: Heard) -> tuple[Delta, ...]:
+        """Take down a frame that says nothing but this, which repeats nothing; its deltas."""
+        self._told.setdefault(heard.at, _Told()).add(heard.text)
+        voice = self._voice(choice_of(heard.at))
+        self._deltas += voice.say(heard.at, heard.channel, heard.text)
+        return self.frame()
 
     def frame(self, *, last: bool = False) -> tuple[Delta, ...]:
         """Return the deltas since the last frame; the `last` one brings what was held back."""
@@ -93,7 +104,7 @@ class Scribe:
             self._deltas += voice.pause()
         found = tuple(d for d in self._deltas if d.text)
         self.thought = self.thought or any(map(_is_thought, found))
-        self._deltas, self._echoes = [], {}
+        self._deltas, self._echoes, self.met = [], {}, 0
         return found
 
     def _take_down(self, heard: Heard) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 from monitor.dialects.inline import Splitter
@@ -68,8 +68,8 @@ def trace_from_json(value: object) -> Trace:
 
 def disclosure_to_json(told: Disclosure) -> dict[str, Any]:
     """Return plain JSON values, tokens and marks side by side."""
-    values = asdict(told)
-    return {**values.pop("usage"), **values}
+    counts = {name: getattr(told.usage, name) for name in _COUNTS}
+    return {**counts, **{name: getattr(told, name) for name in _MARKS}}
 
 
 def disclosure_from_json(value: object) -> Disclosure:

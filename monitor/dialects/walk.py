@@ -4,7 +4,7 @@ import re
 
 from monitor.dialects.jsontext import dumps, pairs
 from monitor.dialects.rows import Kind, Node, Row
-from monitor.dialects.scribe import Scribe
+from monitor.dialects.scribe import Heard, Scribe
 from monitor.dialects.table import STRUCTURAL
 from monitor.dialects.tokens import said_beside, spoken
 from monitor.dialects.voice import Loc
@@ -31,6 +31,8 @@ class Walker:
         self._scribe = scribe
         #: Why something could not be read as the table says, if so; of the current frame.
         self.problem: str | None = None
+        #: The last text of the current event that is taken down whatever it says.
+        self.said: Heard | None = None
         #: Of the whole response, see `monitor.types.Disclosure`.
         self.sealed = self.redacted = self.misshapen = False
         self._repeats = False
@@ -41,7 +43,7 @@ class Walker:
         """Read a value as `root` says; `mounts` is the whole response that events are part of."""
         self._mounts = mounts or root
         self._event = value if isinstance(value, dict) else {}
-        self._repeats = False
+        self._repeats, self.said = False, None
         self._walk(root, value, ())
 
     def _walk(self, node: Node | None, value: object, at: Loc) -> None:
@@ -84,7 +86,9 @@ class Walker:
 
     def _text(self, node: Node, row: Row, value: object, at: Loc) -> None:
         if isinstance(value, str):
-            self._hear(at, None if row.kind is Kind.INLINE else row.channel, value)
+            channel = None if row.kind is Kind.INLINE else row.channel
+            self.said = Heard(at, channel, value, self._repeats)
+            self._hear(at, channel, value)
         else:
             self._inside(node, value, at)
 
@@ -128,16 +132,17 @@ class Walker:
 
     def _object(self, node: Node, value: dict[str, object], at: Loc) -> None:
         known = [(_known_as(key, node), key, inner) for key, inner in pairs(value)]
-        known.sort(key=lambda found: node.rank.get(found[0], len(node.rank)))
+        if len(known) > 1:
+            known.sort(key=lambda found: node.rank.get(found[0], len(node.rank)))
         for name, key, inner in known:
-            place = (*at, name)
-            if name in node.children:
+            child = node.children.get(name)
+            if child is not None:
                 if inner is not None:  # servers send many nulls
-                    self._member(node.children[name], key, inner, place)
+                    self._member(child, key, inner, (*at, name))
             elif key in STRUCTURAL and isinstance(inner, str):
-                self._unless(_LABEL, Channel.ANSWER, inner, place)
-            elif isinstance(inner, str | dict | list) or _could_be_a_sentence(key):
-                self._stranger(key, inner, place)
+                self._unless(_LABEL, Channel.ANSWER, inner, (*at, name))
+            elif isinstance(inner, (str, dict, list)) or _could_be_a_sentence(key):
+                self._stranger(key, inner, (*at, name))
 
     def _member(self, node: Node, key: str, value: object, at: Loc) -> None:
         """Read a known key; a whole `message` repeats what its deltas said before."""

@@ -1,7 +1,7 @@
 """The chain in the database: append to it, read it in order."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, literal, select
@@ -26,13 +26,27 @@ def append(
     connection: Connection, *, kind: Kind, created_at: str, body: Mapping[str, Any]
 ) -> AuditRecord:
     """Add a record; the caller's transaction keeps other writers out."""
-    seq, head = last(connection)
-    record = seal(seq=seq + 1, kind=kind, created_at=created_at, body=body, previous=head)
-    text = canonical(record.body).decode("ascii")
+    return append_all(connection, kind=kind, bodies=[(created_at, body)])[0]
+
+
+def append_all(
+    connection: Connection, *, kind: Kind, bodies: Sequence[tuple[str, Mapping[str, Any]]]
+) -> list[AuditRecord]:
+    """Add records, each made at a time, in this order; see `append`."""
+    newest, head = last(connection)
+    added: list[AuditRecord] = []
+    for seq, (created_at, body) in enumerate(bodies, newest + 1):
+        added.append(seal(seq=seq, kind=kind, created_at=created_at, body=body, previous=head))
+        head = added[-1].hash
+    if added:
+        connection.execute(_append, [_row(record) for record in added])
+    return added
+
+
+def _row(record: AuditRecord) -> dict[str, Any]:
     fields = ("seq", "kind", "created_at", "previous", "hash")
-    row = {name: getattr(record, name) for name in fields}
-    connection.execute(_append, {**row, "body": text})
-    return record
+    text = canonical(record.body).decode("ascii")
+    return {**{name: getattr(record, name) for name in fields}, "body": text}
 
 
 def last(connection: Connection) -> tuple[int, str]:

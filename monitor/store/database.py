@@ -80,11 +80,15 @@ def explained(engine: Engine) -> Iterator[None]:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that no other writer, here or in another process, runs beside."""
-    with explained(engine), engine.execution_options(writes=True).begin() as connection:
+    with explained(engine), engine.connect() as connection, _writes(connection).begin():
         if engine.dialect.name == "postgresql":
             connection.execute(_POSTGRES_PATIENCE)
             connection.execute(_POSTGRES_TURN)
         yield connection
+
+
+def _writes(connection: Connection) -> Connection:
+    return connection.execution_options(writes=True)
 
 
 @contextmanager

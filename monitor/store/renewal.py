@@ -75,5 +75,5 @@ def _index(connection: Connection, row: Row[Any], data: bytes) -> Renewed:
     if texts.has(connection, row.seq):
         return Renewed()
     trace, _ = unpack(body_of(row.body), data)
-    texts.put(connection, row.seq, texts.words_of(trace))
+    texts.put(connection, [(row.seq, texts.words_of(trace))])
     return Renewed(indexed=1)

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, select, update
 
@@ -115,7 +115,7 @@ class Store:
         """Record all or none of these, in one transaction; `run` names a run of re-scoring."""
         packed = [pack(verdict, trace, run) for verdict, trace in pairs]
         with self._turn, writing(self._engine) as connection:
-            return tuple(_record(connection, content, self.keys) for content in packed)
+            return _record(connection, packed, self.keys)
 
     def record_policy(self, *, policy: str, version: str, created_at: str) -> AuditRecord:
         """Record which policy holds from now on, unless it is the one that already does."""
@@ -263,23 +263,52 @@ class Store:
 
 
 # Built once: building a statement takes longer than running it.
-_known = select(verdicts.c.seq).where(verdicts.c.verdict_id == bindparam("verdict_id"))
-_insert_verdict, _insert_content = insert(verdicts), insert(contents)
+_known = select(verdicts.c.verdict_id, verdicts.c.seq).where(
+    verdicts.c.verdict_id.in_(bindparam("ids", expanding=True))
+)
+_insert_verdicts, _insert_contents = insert(verdicts), insert(contents)
 _encrypted = select(contents.c.seq).where(contents.c.key_id.is_not(None)).limit(1)
 _beat = update(heartbeats).values(beats=heartbeats.c.beats + 1)
 
 
-def _record(connection: Connection, content: Content, keys: Keyring) -> AuditRecord:
-    row = columns(content.body)
-    known = connection.execute(_known, {"verdict_id": row["verdict_id"]}).scalar_one_or_none()
-    if known is not None:
-        return chain.get(connection, known)
-    record = chain.append(
-        connection, kind=Kind.VERDICT, created_at=row["created_at"], body=content.body
-    )
-    connection.execute(_insert_verdict, {"seq": record.seq, **row})
-    text = content_row(content, Home(row["verdict_id"], row["tenant"]), keys)
-    connection.execute(_insert_content, {"seq": record.seq, **text})
-    if text["key_id"] is None:
-        texts.put(connection, record.seq, content.words)
-    return record
+class _New(NamedTuple):
+    """A verdict that is not recorded yet: its content, and its searchable columns."""
+
+    content: Content
+    row: dict[str, Any]
+
+
+def _record(
+    connection: Connection, packed: Sequence[Content], keys: Keyring
+) -> tuple[AuditRecord, ...]:
+    rows = [_New(content, columns(content.body)) for content in packed]
+    names = [new.row["verdict_id"] for new in rows]
+    stored = connection.execute(_known, {"ids": names}).all()
+    found = {name: chain.get(connection, seq) for name, seq in stored}
+    fresh = {new.row["verdict_id"]: new for new in reversed(rows)}  # of equal ids the first counts
+    added = [fresh[name] for name in dict.fromkeys(names) if name not in found]
+    bodies = [(new.row["created_at"], new.content.body) for new in added]
+    records = chain.append_all(connection, kind=Kind.VERDICT, bodies=bodies)
+    if added:
+        _add(connection, list(zip(added, records, strict=True)), keys)
+    found |= {new.row["verdict_id"]: r for new, r in zip(added, records, strict=True)}
+    return tuple(found[name] for name in names)
+
+
+def _add(connection: Connection, added: Sequence[tuple[_New, AuditRecord]], keys: Keyring) -> None:
+    """Fill the index of the verdicts that these records are about, and store their texts."""
+    connection.execute(_insert_verdicts, [{"seq": record.seq, **new.row} for new, record in added])
+    stored = [
+        {
+            "seq": record.seq,
+            **content_row(new.content, Home(new.row["verdict_id"], new.row["tenant"]), keys),
+        }
+        for new, record in added
+    ]
+    connection.execute(_insert_contents, stored)
+    plain = [
+        (record.seq, new.content.words)
+        for (new, record), text in zip(added, stored, strict=True)
+        if text["key_id"] is None
+    ]
+    texts.put(connection, plain)

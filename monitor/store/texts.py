@@ -61,10 +61,10 @@ def words_of(trace: Trace) -> str:
     return " ".join(found)[:MAX_BYTES]
 
 
-def put(connection: Connection, seq: int, words: str) -> None:
-    """Index the text of a verdict."""
-    if words:
-        connection.execute(_put[connection.dialect.name], {"seq": seq, "words": words})
+def put(connection: Connection, found: Sequence[tuple[int, str]]) -> None:
+    """Index the words of verdicts, each with the number of its record."""
+    if rows := [{"seq": seq, "words": words} for seq, words in found if words]:
+        connection.execute(_put[connection.dialect.name], rows)
 
 
 def has(connection: Connection, seq: int) -> bool:

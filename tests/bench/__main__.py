@@ -10,11 +10,23 @@ import subprocess
 from pathlib import Path
 
 from classifiers.sessions import available_cpus
-from tests.bench import engine, gate, kafka, memory, overload, proxies, rescore, sidecar, store
+from tests.bench import (
+    cost,
+    engine,
+    gate,
+    kafka,
+    memory,
+    overload,
+    proxies,
+    rescore,
+    sidecar,
+    store,
+)
 
 PARTS = {
     "engine": engine.main,
     "sidecar": sidecar.main,
+    "cost": cost.main,
     "overload": overload.main,
     "proxies": proxies.main,
     "rescore": rescore.main,

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 
 from monitor.types import Mode
 from tests.bench import wire
@@ -9,11 +10,13 @@ from tests.bench.processes import Process
 from tests.bench.proxies import constant, rss, sidecar
 
 LIMIT = 32
+#: Seconds after which a client gives up a stream.
+MOST = 30.0
 
 
 def main(*, quick: bool) -> None:
     """Print the table."""
-    seconds, events = (4.0, 20) if quick else (120.0, 60)
+    seconds, events = (4.0, 20) if quick else (60.0, 60)
     with Process(wire.serve, events) as upstream:
         process = Process(sidecar, upstream, Mode.HOLD, constant, LIMIT)
         with process as url:
@@ -43,7 +46,7 @@ async def _watched(url: str, pid: int, seconds: float) -> tuple[int, int, float]
 async def _load(url: str, clients: int, seconds: float) -> tuple[int, int]:
     """Streams that came whole, and requests that were refused; refused clients come again."""
     until = time.monotonic() + seconds
-    counts = {True: 0, False: 0}
+    counts: Counter[bool | None] = Counter()
 
     async def client() -> None:
         while time.monotonic() < until:
@@ -55,9 +58,9 @@ async def _load(url: str, clients: int, seconds: float) -> tuple[int, int]:
     return counts[True], counts[False]
 
 
-async def _came_whole(url: str) -> bool:
+async def _came_whole(url: str) -> bool | None:
+    """Whether a stream came whole, or was refused; None where it took too long."""
     try:
-        await wire.stream(url)
-    except RuntimeError:
+        return (await wire.stream(url, MOST)).ended or None
+    except (RuntimeError, OSError):
         return False
-    return True

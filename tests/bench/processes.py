@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, suppress
 import aiohttp
 from aiohttp import web
 
-from stream.server import listening
+from stream.server import keep_turns_short, listening
 
 
 async def bare_proxy(upstream: str) -> web.Application:
@@ -70,6 +70,7 @@ def _serve(make, args, pipe) -> None:
             made = await make(*args)
             if isinstance(made, web.Application):
                 made = await stack.enter_async_context(listening(made, "127.0.0.1", 0))
+            keep_turns_short()
             pipe.send(made)
             await asyncio.sleep(3600)
 

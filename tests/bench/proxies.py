@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,9 @@ ROOT = Path(__file__).parents[2]
 LITELLM = ROOT / ".venv-litellm" / "bin" / "litellm"
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 #: Seconds until a proxy must answer after its start; LiteLLM takes its time.
-START = 240.0
+START = 120.0
+#: Seconds after which streams are left, ended or not.
+MOST = 8.0
 #: It would ask the internet for prices and refuse to start without a key.
 LITELLM_SETTINGS = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -41,7 +44,7 @@ Proxy = Callable[[str], AbstractContextManager[tuple[str, int]]]
 
 def main(*, quick: bool) -> None:
     """Print the table."""
-    streams, events, seconds = ((1, 8), 30, 1.0) if quick else ((1, 8, 32, 128), 100, 5.0)
+    streams, events, seconds = ((1, 8), 30, 1.0) if quick else ((1, 8, 32, 128), 60, 2.0)
     print(f"Each stream has {events} events at {wire.PACE:g} a second.\n")
     print("| proxy | streams | first token p50 | p99 | per token p50 | p99 | requests/s | RSS |")
     print("|---|---|---|---|---|---|---|---|")
@@ -57,15 +60,48 @@ def main(*, quick: bool) -> None:
                 print(f"| {name}: not here ({error}); run `scripts/proxies` | | | | | | | |")
     print(
         "\nPer token: from sending to arrival. `hold` waits for whole steps of text by design. "
+        f"Streams are left after {MOST:g} s: `>` says that some had not ended. "
         "Requests/s: whole responses, one connection per stream. RSS: the most, children included.\n"
     )
+    _hold(responses=3 if quick else 15)
+
+
+def _hold(responses: int) -> None:
+    """Print what an answer waits for in `hold`: scores, and everything else."""
+    print(
+        "| one stream, hold | last byte of a step in, first byte out, p50 | p99 "
+        "| its scoring p50 | the rest p50 | p99 |"
+    )
+    print("|---|---|---|---|---|---|")
+    with Process(wire.serve, 0) as upstream, tempfile.TemporaryDirectory() as folder:
+        for name, load in (("scores of a constant", constant), ("shipped models", _shipped)):
+            noted = Path(folder) / name
+            with Process(sidecar, upstream, Mode.HOLD, Timed.loader(load, noted)) as url:
+                pairs = [_step(url, noted) for _ in range(responses + 1)][1:]
+            waits, scoring = ([pair[i] for pair in pairs] for i in (0, 1))
+            rest = [wait - scored for wait, scored in pairs]
+            shown = [_ms(waits, 50), _ms(waits, 99), _ms(scoring, 50), _ms(rest, 50), _ms(rest, 99)]
+            print(f"| {name} | {' | '.join(shown)} |", flush=True)
+    print(
+        "\nScoring: from asking the classifier until it has answered, for this step and the end of "
+        "the thinking before it, in the sidecar's own process.\n"
+    )
+
+
+def _step(url: str, noted: Path) -> tuple[float, float]:
+    """Seconds that an answer's only step waited, and of them those in the classifier."""
+    (wait,) = asyncio.run(wire.stream(url)).delays
+    took = [line.split() for line in noted.read_text(encoding="ascii").splitlines()]
+    last = {name: float(seconds) for name, seconds in took}
+    return wait, last["encode"] + last["compare"]
 
 
 def _row(url: str, pid: int, count: int, seconds: float) -> str:
     asyncio.run(wire.requests(url, 0.2))  # warms up
     seen, answered, most = asyncio.run(_load(url, pid, count, seconds))
-    first, delays = [s.first for s in seen], [d for s in seen for d in s.delays]
-    times = [_ms(first, 50), _ms(first, 99), _ms(delays, 50), _ms(delays, 99)]
+    first, delays = [s.first for s in seen], [d for s in seen for d in s.delays] or [MOST]
+    late = "" if all(s.ended for s in seen) else "> "
+    times = [f"{late}{_ms(of, p)}" for of in (first, delays) for p in (50, 99)]
     return " | ".join([*times, f"{answered / seconds:,.0f}", f"{most:.0f} MiB" if pid else ""])
 
 
@@ -74,7 +110,7 @@ async def _load(
 ) -> tuple[list[wire.Stream], int, float]:
     async def started(number: int) -> wire.Stream:
         await asyncio.sleep(number / count / wire.PACE)  # streams do not march in step
-        return await wire.stream(url)
+        return await wire.stream(url, MOST)
 
     seen = await asyncio.gather(*(started(number) for number in range(count)))
     most = rss(pid)
@@ -109,6 +145,37 @@ def _ours(make: Callable[..., object], *args: object) -> Proxy:
             yield url, process.pid
 
     return start
+
+
+class Timed:
+    """A classifier that notes how long it was waited for."""
+
+    def __init__(self, classifier: Classifier, noted: Path) -> None:
+        self._classifier, self._noted = classifier, noted
+        self.identity, self.thresholds = classifier.identity, classifier.thresholds
+        self.head, self.aclose = classifier.head, classifier.aclose
+
+    @classmethod
+    def loader(cls, load: Callable[[], Classifier], noted: Path) -> Callable[[], "Timed"]:
+        """What loads one, in another process."""
+        return partial(cls._loaded, load, noted)
+
+    @classmethod
+    def _loaded(cls, load: Callable[[], Classifier], noted: Path) -> "Timed":
+        return cls(load(), noted)
+
+    async def encode(self, texts):
+        return await self._note("encode", self._classifier.encode(texts))
+
+    async def compare(self, pairs):
+        return await self._note("compare", self._classifier.compare(pairs))
+
+    async def _note(self, name, work):
+        began = time.perf_counter()
+        found = await work
+        with self._noted.open("a", encoding="ascii") as file:
+            file.write(f"{name} {time.perf_counter() - began}\n")
+        return found
 
 
 def constant() -> Classifier:
@@ -211,11 +278,10 @@ def _wait_for(port: int, process: subprocess.Popen) -> None:
     until = time.monotonic() + START
     while time.monotonic() < until and process.poll() is None:
         try:
-            asyncio.run(wire.requests(f"http://127.0.0.1:{port}", 0.01))
+            if asyncio.run(wire.requests(f"http://127.0.0.1:{port}", 1.0)):
+                return
         except (OSError, RuntimeError):
             time.sleep(0.2)
-        else:
-            return
     raise RuntimeError(f"{process.args[0]} does not answer")
 
 

@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 #: Tokens per second of each stream.
@@ -24,19 +25,24 @@ _COMMON = {"id": "x", "created": 1, "model": "m"}
 class Stream:
     """What a client saw of one streamed response; all in seconds."""
 
-    first: float = 0.0
+    first: float
     #: Between the sending and the arrival of each event.
     delays: list[float] = field(default_factory=list)
+    #: It came to its end in time.
+    ended: bool = False
 
 
 async def serve(events: int) -> str:
-    """Start the server; a stream has `events` events, of which two thirds are thinking."""
+    """Start the server; a stream has `events` events, of which two thirds are thinking.
+
+    With 0 events, it is thinking and then one step of an answer, at once.
+    """
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while body := await _request(reader):
                 if b'"stream":true' in body.replace(b" ", b""):
-                    await _stream(writer, events)
+                    await (_stream(writer, events) if events else _one_step(writer))
                 else:
                     writer.write(_whole())
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -61,6 +67,19 @@ async def _stream(writer: asyncio.StreamWriter, events: int) -> None:
         writer.write(_chunk(_event({key: f"word t={time.monotonic():.6f} "})))
         await writer.drain()
         await asyncio.sleep(1 / PACE)
+    writer.write(_chunk(_event({}, finish="stop")) + _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+
+
+async def _one_step(writer: asyncio.StreamWriter) -> None:
+    """Ends with 205 characters that are one step, so that nothing is to be waited for but scores."""
+    writer.write(_STREAM_HEAD)
+    for _ in range(40):
+        writer.write(_chunk(_event({"reasoning_content": "We count the days once more. "})))
+        await asyncio.sleep(0.005)
+    await asyncio.sleep(0.5)  # all of that is scored by now, but for a last unfinished step
+    text = f"t={time.monotonic():.6f} ".ljust(200, "x") + "day. "
+    writer.write(_chunk(_event({"content": text})))
+    await asyncio.sleep(0.5)
     writer.write(_chunk(_event({}, finish="stop")) + _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
 
 
@@ -94,38 +113,56 @@ def _ask(*, stream: bool) -> bytes:
     )
 
 
-async def stream(url: str) -> Stream:
-    """Ask for one stream and time its events."""
-    reader, writer = await _connect(url)
-    seen, asked = Stream(), time.monotonic()
-    writer.write(_ask(stream=True))
-    while data := await reader.read(65536):
-        now = time.monotonic()
-        seen.first = seen.first or now - asked
-        seen.delays += [now - float(found[1]) for found in TIMED.finditer(data)]
-        if b"[DONE]" in data or b" 503 " in data:
-            break
-    writer.close()
-    if not seen.delays:
+async def stream(url: str, most: float = 600.0) -> Stream:
+    """Ask for one stream and time its events, for `most` seconds at most."""
+    seen = Stream(first=most)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(most):
+            await _watch(url, seen)
+    if seen.ended and not seen.delays:
         raise RuntimeError(f"{url} sent no events")
     return seen
+
+
+async def _watch(url: str, seen: Stream) -> None:
+    reader, writer = await _connect(url)
+    asked = time.monotonic()
+    try:
+        writer.write(_ask(stream=True))
+        while data := await reader.read(65536):
+            now = time.monotonic()
+            seen.first = min(seen.first, now - asked)
+            seen.delays += [now - float(found[1]) for found in TIMED.finditer(data)]
+            if b"[DONE]" in data or b" 503 " in data:
+                break
+        seen.ended = True
+    finally:
+        writer.close()
 
 
 async def requests(url: str, seconds: float) -> int:
     """Ask for whole responses, one after the other on one connection; how many there were."""
     reader, writer = await _connect(url)
-    count, until = 0, time.monotonic() + seconds
-    while time.monotonic() < until:
-        writer.write(_ask(stream=False))
-        data = b""
-        while b"Four." not in data or not data.endswith((b"}", b"0\r\n\r\n")):
-            more = await reader.read(65536)
-            if not more:
-                raise RuntimeError(f"{url} hung up: {data[:200]!r}")
-            data += more
-        count += 1
-    writer.close()
-    return count
+    count = 0
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                writer.write(_ask(stream=False))
+                await _whole_reply(reader)
+                count += 1
+    except TimeoutError:
+        return count
+    finally:
+        writer.close()
+
+
+async def _whole_reply(reader: asyncio.StreamReader) -> None:
+    data = b""
+    while b"Four." not in data or not data.endswith((b"}", b"0\r\n\r\n")):
+        more = await reader.read(65536)
+        if not more:
+            raise RuntimeError(f"the server hung up: {data[:200]!r}")
+        data += more
 
 
 async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -1,0 +1,132 @@
+"""Under `observe` the bytes go out first and are read then; what cannot be read is told."""
+
+import asyncio
+
+import pytest
+
+from monitor.budget import Budget, Share
+from monitor.dialects import dialect_for
+from monitor.types import Mode, Trace
+from stream.relay import Relay, UpstreamBroke
+from tests.support import engine, policy
+from tests.unit.data_wire import event
+
+THINKING = event({"choices": [{"index": 0, "delta": {"reasoning": "It expired. "}}]})
+ANSWER = event({"choices": [{"index": 0, "delta": {"content": "Fresh! "}}]})
+DONE = event("[DONE]")
+
+
+class Watched:
+    """A reader that tells what it was given, and fails when it is told to."""
+
+    def __init__(self, *, fails=False):
+        self._inner = dialect_for("/v1/chat/completions").reader(streaming=True)
+        self._fails = fails
+        self.given = []
+        self.fed = asyncio.Event()
+
+    def feed(self, data):
+        self.fed.set()
+        if self._fails:
+            raise ZeroDivisionError
+        self.given.append(data)
+        return self._inner.feed(data)
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+
+class Upstream:
+    """Sends what it is given."""
+
+    def __init__(self):
+        self._queue = asyncio.Queue()
+
+    def send(self, data):
+        self._queue.put_nowait(data)
+
+    async def chunks(self):
+        while (data := await self._queue.get()) is not None:
+            if isinstance(data, Exception):
+                raise data
+            yield data
+
+
+@pytest.fixture
+def upstream():
+    return Upstream()
+
+
+def relay(reader, budget=None):
+    room = Share(budget or Budget(2**30))
+    mind, origin = engine(rules=policy(mode=Mode.OBSERVE)), Trace(trace_id="t", parts=())
+    return Relay(mind, origin, reader, streaming=True, room=room)
+
+
+async def test_bytes_are_out_before_they_are_read(upstream):
+    reader = Watched()
+    carried = relay(reader)
+    running = asyncio.create_task(carried.run(upstream.chunks()))
+    output = carried.output()
+    upstream.send(THINKING)
+    assert await anext(output) == THINKING
+    await asyncio.sleep(0)
+    assert reader.given == []  # still being written to the client
+    upstream.send(ANSWER)
+    assert await anext(output) == ANSWER
+    upstream.send(DONE)
+    upstream.send(None)
+    assert b"".join([data async for data in output]) == DONE
+    verdict = (await running).worst
+    assert b"".join(reader.given) == THINKING + ANSWER + DONE
+    assert [s.step.channel for s in verdict.steps] == ["thinking", "answer"]
+
+
+async def test_a_client_that_leaves_is_no_reason_not_to_judge_what_came(upstream):
+    carried = relay(reader := Watched())
+    running = asyncio.create_task(carried.run(upstream.chunks()))
+    upstream.send(THINKING)
+    assert await anext(carried.output()) == THINKING
+    carried.client_left()
+    verdict = (await running).worst
+    assert reader.given == [THINKING]
+    assert [s.step.channel for s in verdict.steps] == ["thinking"]
+
+
+async def test_what_came_before_a_break_is_judged_and_the_break_is_told(upstream):
+    carried = relay(Watched())
+    running = asyncio.create_task(carried.run(upstream.chunks()))
+    upstream.send(THINKING)
+    upstream.send(UpstreamBroke("gone"))
+    assert b"".join([data async for data in carried.output()]) == THINKING
+    assert carried.cut_short
+    verdict = (await running).worst
+    assert (verdict.unscored, len(verdict.steps)) == ("gone", 1)
+
+
+async def test_a_reader_that_fails_leaves_the_response_unjudged_and_cuts_it_off(upstream):
+    carried = relay(Watched(fails=True))
+    running = asyncio.create_task(carried.run(upstream.chunks()))
+    upstream.send(THINKING)
+    assert b"".join([data async for data in carried.output()]) == THINKING
+    assert carried.cut_short
+    assert (await running).worst.unscored == "reading failed: ZeroDivisionError"
+
+
+async def test_what_is_out_counts_as_held_until_it_is_read_to_its_end(upstream):
+    budget = Budget(2**30)
+    carried = relay(reader := Watched(), budget)
+    running = asyncio.create_task(carried.run(upstream.chunks()))
+    output, half = carried.output(), len(THINKING) // 2
+    upstream.send(THINKING[:half])
+    assert await anext(output) == THINKING[:half]
+    assert budget.taken == 2 * half
+    rest = asyncio.create_task(anext(output))
+    await reader.fed.wait()
+    assert budget.taken == half  # it is out, and half an event
+    upstream.send(THINKING[half:])
+    assert await rest == THINKING[half:]
+    upstream.send(None)
+    assert [data async for data in output] == []
+    await running
+    assert budget.taken == len("It expired. ")
