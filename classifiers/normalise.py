@@ -86,12 +86,16 @@ def _fold(point: int) -> str:
 _FOLD = _Fold()
 
 
+def plain(char: str) -> str:
+    """What a code point stands for."""
+    return _FOLD[ord(char)]
+
+
 def normalise(text: str) -> Normalised:
     """Return `text` without disguises; linear in its length, never raises."""
-    plain = text.isascii()
     disguised = 0
-    if not plain or _CONTROL.search(text):
-        disguised = len(_CONTROL.findall(text)) if plain else _count_disguised(text)
+    if not text.isascii() or _CONTROL.search(text):
+        disguised = _count_disguised(text)
         text = text.translate(_FOLD)
     coded = [run for run in _BASE64.findall(text) if _decoded(run) != run]
     if coded:

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import accumulate
 
-from classifiers.normalise import INVISIBLE, normalise
+from classifiers.normalise import INVISIBLE, normalise, plain
 
 #: Part of a trained model's identity: scores are comparable only between equal versions.
 SEGMENTER_VERSION = "2"
@@ -17,7 +17,7 @@ SEGMENTER_VERSION = "2"
 MIN_WEIGHT, MAX_WEIGHT = 200, 360
 #: Code points after which a step ends whatever they weigh (invisible text weighs nothing).
 MAX_CODE_POINTS = 2048
-_ENDS = re.compile(r"\n|[.!?…][\"')\]*”’]?\s|[。！？；]")
+_ENDS = re.compile(r"\n|[.!?…．][\"')\]*”’]?\s|[。！？；]")
 _SPACE = re.compile(r"\s")
 
 
@@ -112,13 +112,18 @@ def _reach(window: str) -> tuple[int, int]:
 
 
 class _Weights(dict[str, int]):
-    """About four per WordPiece token: a CJK character is a token, an ASCII letter a quarter."""
+    """About four per WordPiece token: a CJK character is a token, an ASCII letter a quarter.
+
+    A character in disguise weighs what it stands for, so that it does not move a boundary.
+    """
 
     def __missing__(self, char: str) -> int:
         if char.isascii():
             weight = 1
         elif INVISIBLE.match(char):
             weight = 0
+        elif (read := plain(char)).isascii():
+            weight = len(read)
         else:
             weight = 4 if char >= "\u2e80" else 2
         self[char] = weight

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -107,7 +107,11 @@ def _cap(check: Check, name: str, available: int) -> int:
 
 
 def ordinary_records(data: Path, check: Check, seed: int = 6) -> list[Record]:
-    """Ordinary records that the models of `check` have not read; ValueError without any."""
+    """Ordinary records that the models of `check` have not read; ValueError without any.
+
+    Where thinking is not needed, each is there once more as its answer alone: many models show no
+    thinking, and some of their answers look worse than they are.
+    """
     rng = random.Random(seed)  # noqa: S311 - likewise
     recipes = PAIR_RECIPES if check is Check.MISMATCH else STEP_RECIPES
     every = load_sources(data, dict.fromkeys(ORDINARY[check], Recipe(cap=0)))
@@ -117,6 +121,10 @@ def ordinary_records(data: Path, check: Check, seed: int = 6) -> list[Record]:
         trained = name in recipes or any(r.authored for r in some)
         unread = [r for r in some if not trained or held_out(r)]
         found += sample(unread, None, ORDINARY_CAP, rng)
+    if check is not Check.MISMATCH:
+        found += [
+            replace(r, id=f"{r.id}/answer", source=f"{r.source}/answer", thinking="") for r in found
+        ]
     if not found:
         raise ValueError(f"Thresholds need ordinary reasoning: add {ORDINARY[check][0]} to train/.")
     return found
