@@ -85,6 +85,7 @@ def test_answers_are_exported_in_the_columns_of_the_training_data(
     table = pyarrow.json.read_json(tmp_path / "labels.jsonl")
     wanted = (
         "id source license group prompt thinking answer kind deception danger mismatch evidence"
+        " decided decided_by"
     )
     assert sorted(table.column_names) == sorted(wanted.split())
 
