@@ -19,6 +19,7 @@ from dashboard import (
     overview,
     pages,
     records,
+    reviewers,
     runs,
     thresholds,
     views,
@@ -30,6 +31,7 @@ from dashboard.port import Console, Judge, Parquet, PolicyFile, Records
 from dashboard.refusal import RefusedError
 from dashboard.trends import Trends
 from monitor.health import Health
+from monitor.opinions import NO_SECONDS, Seconds
 from monitor.rulebook import Rulebook
 from monitor.store import Conflict, StoreError
 
@@ -50,6 +52,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     policy_file: PolicyFile | None = None,
     settings: Mapping[str, Mapping[str, str]] = _NO_SETTINGS,
     parquet: Parquet | None = None,
+    seconds: Seconds = NO_SECONDS,
 ) -> FastAPI:
     """Build the reviewers' console and the API.
 
@@ -57,7 +60,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     `policy` is the one in force now. `allowed_hosts` are the names it answers for. `try_line` is a
     command that sends a first trace. `metrics` gives Prometheus text. `policy_file` is where
     leads may change thresholds. `settings` is shown to admins. `parquet` writes
-    Parquet.
+    Parquet. `seconds` says which verdicts a second person is asked about.
     """
     console = Console(
         store=store,
@@ -70,6 +73,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
         parquet=parquet,
         trends=Trends(store.tallies),
         metrics=metrics,
+        seconds=seconds,
     )
     # The interactive documentation would load scripts from another origin.
     app = FastAPI(title="Subtext", docs_url=None, redoc_url=None, debug=False)
@@ -81,6 +85,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     app.include_router(overview.routes(console))
     app.include_router(thresholds.routes(console))
     app.include_router(records.routes(console))
+    app.include_router(reviewers.routes(console))
     app.include_router(office.routes(console))
     app.include_router(export.routes(console))
     app.include_router(views.routes(console))

@@ -41,6 +41,7 @@ RULES: tuple[_Rule, ...] = (
     ("GET", "/v1/verdicts", Demand(right=Right.READ, scope=who.Scope.VERDICTS)),
     ("GET", "/people", Demand(right=Right.MANAGE)),
     ("GET", "/audit", Demand(right=Right.SETTLE)),
+    ("GET", "/reviewers", Demand(right=Right.SETTLE)),
     ("GET", "/tokens", Demand(right=Right.MANAGE)),
     ("POST", "/tokens", Demand(right=Right.MANAGE)),
     ("GET", "/settings", Demand(right=Right.MANAGE)),

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias
 from classifiers.port import Check, Thresholds
 from dashboard.trends import Trends
 from monitor.health import Health
+from monitor.opinions import NO_SECONDS, Seconds
 from monitor.rulebook import Rulebook
 from monitor.store import Accounts, Log, Reviews, Runs, StoredCheckpoint, Tallies, Views
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
@@ -134,3 +135,5 @@ class Console:
     parquet: Parquet | None
     #: All metrics in the text format of Prometheus.
     metrics: Callable[[], bytes] = bytes
+    #: Which verdicts a second person is asked about.
+    seconds: Seconds = NO_SECONDS

@@ -62,6 +62,10 @@ class Seconds:
         return ", ".join(parts) or "off"
 
 
+#: Nobody is asked.
+NO_SECONDS = Seconds()
+
+
 def _part(word: str) -> float:
     number = float(word.removesuffix("%")) / 100
     if not (word.endswith("%") and 0 <= number <= 1):

@@ -22,6 +22,7 @@ from monitor.engine import Engine
 from monitor.health import Health, ModelProbe, Part, store_probe
 from monitor.judging import Judge
 from monitor.notary import Notary
+from monitor.opinions import NO_SECONDS, Seconds
 from monitor.recording import recorder
 from monitor.retention import KEEP_ALL, Rules
 from monitor.rulebook import Rulebook, to_toml
@@ -77,6 +78,8 @@ class Server:
     gate: Gate | None = None
     #: Where to tell of blocks, escalations and gaps.
     hooks: tuple[Hook, ...] = ()
+    #: Which verdicts a second person is asked about.
+    seconds: Seconds = NO_SECONDS
     #: Observes judged responses; without one, nobody does.
     tracer: Tracer | None = None
 
@@ -141,6 +144,7 @@ class Server:
             settings=settings_shown(self, sidecar),
             parquet=_parquet(),
             policy_file=WrittenPolicy.of(self.source),
+            seconds=self.seconds,
         )
         config = uvicorn.Config(
             app, log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=2

@@ -65,6 +65,7 @@ def _dashboard(server: "Server") -> Mapping[str, str]:
     return {
         "Address": where.dashboard_host,
         "Other names": ", ".join(where.dashboard_names) or "none",
+        "Second opinions": str(server.seconds),
         "Messages go to": ", ".join(_told(hook) for hook in server.hooks) or "nobody",
         "OpenTelemetry": "on" if server.tracer else "off",
     }

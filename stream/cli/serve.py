@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.errors import MonitorError
+from monitor.opinions import Seconds
 from monitor.retention import RetentionError, Rules
 from monitor.types import Mode
 from stream.cli.gate_options import (
@@ -119,6 +120,15 @@ def serve(
     webhook: Webhook = None,
     webhook_secret_file: WebhookSecret = None,
     slack_webhook: SlackWebhook = None,
+    second_review: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="SUBTEXT_SECOND_REVIEW",
+            help="Ask a second person, who does not know the first answer: about `blocks`, about "
+            "`all`, or about so many of what is answered, by chance: 10%. Can be repeated.",
+            rich_help_panel=_DASHBOARD,
+        ),
+    ] = None,
     mode: Annotated[
         Mode | None,
         typer.Option(help="Overrides the policy, rules included: observe, hold or buffer."),
@@ -260,6 +270,7 @@ def serve(
 
     tls = sidecar_tls(tls_cert, tls_key, tls_client_ca)
     towards = upstream_tls(upstream, upstream_ca, upstream_cert, upstream_key)
+    seconds = _seconds(second_review or [])
     hooks = told_to(webhook, webhook_secret_file, slack_webhook, dashboard_url)
     exporting = _open_telemetry() if otel else None
     store = open_archive(database, keys=content_keys)
@@ -320,6 +331,7 @@ def serve(
             public_url=dashboard_url.rstrip("/"),
         ),
         hooks=hooks,
+        seconds=seconds,
         demo=demo,
         gate=elsewhere,
         tracer=exporting.tracer if exporting else None,
@@ -353,6 +365,14 @@ def _rules(texts: list[str], allowed: str | None) -> Rules:
         return Rules.read(texts, allowed)
     except RetentionError as error:
         raise fail(f"--keep-text: {error}.") from error
+
+
+def _seconds(words: list[str]) -> Seconds:
+    """Read about what a second person is asked, or stop with what is wrong."""
+    try:
+        return Seconds.read(words)
+    except ValueError as error:
+        raise fail("--second-review: say off, blocks, all, or a share such as 10%.") from error
 
 
 def _check_header(name: str) -> None:
