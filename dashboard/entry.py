@@ -36,6 +36,8 @@ RULES: tuple[_Rule, ...] = (
     ("GET", "/static/", PUBLIC),
     ("GET", "/login", PUBLIC),
     ("POST", "/login", PUBLIC),
+    ("GET", "/login/provider", PUBLIC),
+    ("GET", "/login/callback", PUBLIC),
     ("POST", "/logout", Demand(right=Right.READ)),
     ("POST", "/v1/score", Demand(scope=who.Scope.SCORE)),
     ("GET", "/v1/verdicts", Demand(right=Right.READ, scope=who.Scope.VERDICTS)),

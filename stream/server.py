@@ -26,6 +26,7 @@ from monitor.opinions import NO_SECONDS, Seconds
 from monitor.recording import recorder
 from monitor.retention import KEEP_ALL, Rules
 from monitor.rulebook import Rulebook, to_toml
+from monitor.single_sign_on import Provider
 from monitor.store import Store
 from stream import proxy, replay
 from stream.checkpoints import attesting
@@ -78,6 +79,8 @@ class Server:
     gate: Gate | None = None
     #: Where to tell of blocks, escalations and gaps.
     hooks: tuple[Hook, ...] = ()
+    #: Who vouches for the people of the dashboard, besides passwords.
+    provider: Provider | None = None
     #: Which verdicts a second person is asked about.
     seconds: Seconds = NO_SECONDS
     #: Observes judged responses; without one, nobody does.
@@ -145,6 +148,7 @@ class Server:
             parquet=_parquet(),
             policy_file=WrittenPolicy.of(self.source),
             seconds=self.seconds,
+            provider=self.provider,
         )
         config = uvicorn.Config(
             app, log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=2

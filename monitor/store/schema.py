@@ -249,11 +249,14 @@ users = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("role", Text, nullable=False),
-    #: Argon2, with its salt and parameters.
+    #: Argon2, with its salt and parameters; empty for who has no password.
     Column("password_hash", Text, nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("created_at", Text, nullable=False),
+    #: Issuer and subject by which a provider vouches for them.
+    Column("subject", Text),
 )
+Index("ix_users_subject", users.c.subject, unique=True)
 
 sessions = Table(
     "sessions",

@@ -47,6 +47,17 @@ from stream.cli.options import (
     open_key,
     open_vault,
 )
+from stream.cli.sign_on import (
+    OidcClaim,
+    OidcClient,
+    OidcDefault,
+    OidcIssuer,
+    OidcOnly,
+    OidcRole,
+    OidcScope,
+    OidcSecret,
+    provider_of,
+)
 from stream.cli.tls import (
     TlsCert,
     TlsClientCa,
@@ -120,6 +131,14 @@ def serve(
     webhook: Webhook = None,
     webhook_secret_file: WebhookSecret = None,
     slack_webhook: SlackWebhook = None,
+    oidc_issuer: OidcIssuer = "",
+    oidc_client_id: OidcClient = "",
+    oidc_client_secret_file: OidcSecret = None,
+    oidc_scope: OidcScope = "openid profile email",
+    oidc_claim: OidcClaim = "groups",
+    oidc_role: OidcRole = None,
+    oidc_default_role: OidcDefault = None,
+    oidc_only: OidcOnly = False,
     second_review: Annotated[
         list[str] | None,
         typer.Option(
@@ -271,10 +290,22 @@ def serve(
     tls = sidecar_tls(tls_cert, tls_key, tls_client_ca)
     towards = upstream_tls(upstream, upstream_ca, upstream_cert, upstream_key)
     seconds = _seconds(second_review or [])
+    provider = provider_of(
+        issuer=oidc_issuer,
+        client_id=oidc_client_id,
+        secret_file=oidc_client_secret_file,
+        scope=oidc_scope,
+        claim=oidc_claim,
+        roles=oidc_role,
+        default=oidc_default_role,
+        only=oidc_only,
+        dashboard_url=dashboard_url,
+    )
     hooks = told_to(webhook, webhook_secret_file, slack_webhook, dashboard_url)
     exporting = _open_telemetry() if otel else None
     store = open_archive(database, keys=content_keys)
-    if not (unauthenticated_dashboard or _loopback(dashboard_host) or store.accounts.anyone()):
+    guarded = provider is not None or store.accounts.anyone()
+    if not (unauthenticated_dashboard or _loopback(dashboard_host) or guarded):
         store.close()
         raise fail(
             f"The dashboard shows every trace and there is no user who could log in: "
@@ -332,6 +363,7 @@ def serve(
         ),
         hooks=hooks,
         seconds=seconds,
+        provider=provider,
         demo=demo,
         gate=elsewhere,
         tracer=exporting.tracer if exporting else None,

@@ -1,4 +1,4 @@
-"""Second opinions: where an answer left its verdict, and what waits because of that."""
+"""Second opinions, with what waits because of them, and users whom a provider vouches for."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,9 @@ _WAITED = f"run IS NULL AND (review = 'escalate' OR {_FRESH})"
 
 
 def upgrade() -> None:
-    """Add the column; so far every answer left its verdict at what it said."""
+    """Add the columns; so far every answer left its verdict at what it said."""
+    op.add_column("users", sa.Column("subject", sa.Text))
+    op.create_index("ix_users_subject", "users", ["subject"], unique=True)
     op.add_column("reviews", sa.Column("standing", sa.Text, nullable=False, server_default=""))
     op.execute("UPDATE reviews SET standing = outcome")
     asked = sa.text("standing = 'second'")
@@ -23,7 +25,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove it; what waited for another opinion counts as answered by the first."""
+    """Remove them; what waited for another opinion counts as answered by the first."""
+    op.drop_index("ix_users_subject", "users")
+    op.drop_column("users", "subject")
     newest = (
         "SELECT outcome FROM reviews WHERE verdict_seq = verdicts.seq ORDER BY seq DESC LIMIT 1"
     )
