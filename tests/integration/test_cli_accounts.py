@@ -121,10 +121,10 @@ def test_a_public_address_is_served_only_with_a_user_who_can_log_in(run, tmp_pat
     [
         (["--oidc-client-id", "x"], "go with --oidc-issuer"),
         (["--oidc-issuer", "https://idp.example"], "needs --oidc-client-id and --dashboard-url"),
-        (["--oidc-issuer", "http://idp.example", *"--oidc-client-id x".split()], "https://"),
-        (["--oidc-issuer", "https://idp.example", *"--oidc-client-id x".split()], "Nobody would"),
+        (["--oidc-issuer", "http://idp.example", *["--oidc-client-id", "x"]], "https://"),
+        (["--oidc-issuer", "https://idp.example", *["--oidc-client-id", "x"]], "Nobody would"),
         (
-            ["--oidc-issuer", "https://i.example", *"--oidc-client-id x --oidc-role a".split()],
+            ["--oidc-issuer", "https://i.example", *["--oidc-client-id", "x", "--oidc-role", "a"]],
             "GROUP=",
         ),
         (["--second-review", "some"], "--second-review: say off, blocks, all"),
