@@ -3,9 +3,9 @@
 import asyncio
 import signal
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from socket import AF_INET, AF_INET6, create_server
 
 import aiohttp
@@ -32,7 +32,9 @@ from stream import proxy, replay
 from stream.checkpoints import attesting
 from stream.hooks import Hook, telling
 from stream.kafka.gate import Gate, KafkaJudge
+from stream.places import Place
 from stream.policy_writer import WrittenPolicy
+from stream.publishing import publishing
 from stream.reload import PolicySource, following
 from stream.retention import retaining
 from stream.shown import settings_shown
@@ -68,6 +70,8 @@ class Server:
     addresses: Addresses
     #: Signs checkpoints of the record; without one, nobody does.
     notary: Notary | None = None
+    #: Where checkpoints are sent to, by address.
+    places: Mapping[str, Place] = field(default_factory=dict)
     #: For how long texts are kept.
     retention: Rules = KEEP_ALL
     #: Where the policy is followed to; None keeps the one of the start.
@@ -106,6 +110,8 @@ class Server:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.classifier.aclose)
             stack.callback(self.store.close)
+            # Ends after the last checkpoint was made.
+            await stack.enter_async_context(publishing(self.places, self.store))
             await stack.enter_async_context(attesting(self.notary))
             await stack.enter_async_context(retaining(self.store, self.retention))
             judge: Judge = engine

@@ -84,6 +84,7 @@ def _record(server: "Server") -> Mapping[str, str]:
     return {
         "Database": server.store.address,
         "Checkpoints signed by": "nobody" if notary is None else notary.name,
+        "Checkpoints are sent to": ", ".join(p.name for p in server.places.values()) or "nowhere",
         "Copies of checkpoints": (notary and notary.copies) or "none: --checkpoints names a folder",
     }
 

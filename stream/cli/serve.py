@@ -45,6 +45,7 @@ from stream.cli.options import (
     open_archive,
     open_classifier,
     open_key,
+    open_places,
     open_vault,
 )
 from stream.cli.sign_on import (
@@ -185,6 +186,16 @@ def serve(
             rich_help_panel=_RECORD,
         ),
     ] = None,
+    publish_checkpoints: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="SUBTEXT_PUBLISH_CHECKPOINTS",
+            help="Send every signed checkpoint to a place that others hold: git:FOLDER, a working "
+            "copy that is committed to and pushed; s3://BUCKET/PATH and other object stores; or a "
+            "folder. Sent again until it is there. Can be repeated.",
+            rich_help_panel=_RECORD,
+        ),
+    ] = None,
     keep_text: Annotated[
         list[str] | None,
         typer.Option(
@@ -313,6 +324,7 @@ def serve(
             "say --unauthenticated-dashboard to accept that."
         )
     key, vault = open_key(key_file), open_vault(checkpoints)
+    places = open_places(publish_checkpoints or [])
     elsewhere: Gate | None = None
     classifier: Classifier
     if gate is GateKind.KAFKA:
@@ -339,6 +351,7 @@ def serve(
         source=source,
         policy=obey(source),
         notary=Notary(store, key, vault),
+        places=places,
         retention=retention,
         settings=Settings(
             upstream=upstream or "",
