@@ -58,7 +58,7 @@ class Seconds:
         if self.share >= 1:
             return "of all"
         parts = ["of what was blocked"] * self.blocks
-        parts += [f"of {self.share:.3%} by chance"] * (self.share > 0)
+        parts += [f"of {100 * self.share:g} % by chance"] * (self.share > 0)
         return ", ".join(parts) or "off"
 
 

@@ -101,7 +101,7 @@ def test_two_agree_when_they_contradict_each_other_about_nothing(first, second, 
         (["off"], 0, "off"),
         (["blocks"], 1, "of what was blocked"),
         (["all"], 3, "of all"),
-        (["blocks", "50%"], 2, "of what was blocked, of 50.000% by chance"),
+        (["blocks", "50%"], 2, "of what was blocked, of 50 % by chance"),
     ],
 )
 def test_the_setting_is_read_and_told(words, asked, told):
