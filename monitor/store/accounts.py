@@ -31,6 +31,8 @@ class Act(StrEnum):
     SIGN_IN_REFUSED = "sign_in_refused"
     #: Too many wrong passwords in a row.
     LOCKED_OUT = "locked_out"
+    #: Words of traces left as a file.
+    EXPORTED = "exported"
     TOKEN_ISSUED = "token_issued"  # noqa: S105
     TOKEN_REVOKED = "token_revoked"  # noqa: S105
 
@@ -95,6 +97,14 @@ class Accounts:
         with self._turns.writing() as connection:
             if _user(connection, name) is not None:
                 _tell(connection, Act.LOCKED_OUT, at, user=name)
+
+    def tell_export(self, what: str, *, by: str, chosen: str, at: str) -> None:
+        """Record that somebody takes words of traces away, before they have them.
+
+        `chosen` names the filters, without their values: those may quote a trace.
+        """
+        with self._turns.writing() as connection:
+            _tell(connection, Act.EXPORTED, at, name=what, by=by, chosen=chosen)
 
     def open_session(self, name: str, secret_sha256: str, *, at: str, until: str) -> None:
         """Begin a session; Conflict when the user may not log in (any more)."""

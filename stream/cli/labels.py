@@ -1,5 +1,6 @@
 """`subtext labels`: what reviewers answered, as data to train and to choose thresholds on."""
 
+import getpass
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +8,7 @@ from typing import Annotated
 import typer
 
 from monitor.audit import canonical
+from monitor.clock import utc_now
 from monitor.labels import row
 from monitor.store import Store, StoredReview, StoredVerdict, StoreError
 from stream.cli.evidence import writing
@@ -31,7 +33,8 @@ def export(
     One line per verdict, by its newest answer, in the columns of the training
     data. It holds the text of the traces: keep it as you keep them. What waits
     for a second opinion, or for a lead to decide between two, is left out;
-    `decided` and `decided_by` say how it was settled, and by whom.
+    `decided` and `decided_by` say how it was settled, and by whom. That it was
+    exported, with your name on this machine, is put on record.
 
     A label is what the reviewer said of a check. Where nothing was said,
     confirming makes 1, and dismissing 0, of the checks that crossed their
@@ -40,6 +43,7 @@ def export(
     store = open_store(database, must_exist=True, keys=content_keys)
     count = locked = 0
     try:
+        store.accounts.tell_export("labels", by=getpass.getuser(), chosen="", at=utc_now())
         with writing(file) as out:
             for stored, history in _answered(store):
                 locked += stored.row.locked

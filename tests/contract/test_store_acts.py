@@ -113,6 +113,12 @@ ACTS = [
         Act.SIGN_IN_REFUSED,
     ),
     (
+        "a list is exported",
+        lambda s, _: s.accounts.tell_export("csv", by="anna", chosen="text", at=AT),
+        Kind.ACCOUNT,
+        Act.EXPORTED,
+    ),
+    (
         "a password changes",
         lambda s, _: s.accounts.set_password("anna", "other", at=AT),
         Kind.ACCOUNT,
