@@ -19,7 +19,9 @@ from dashboard import (
     overview,
     pages,
     records,
+    reviewers,
     runs,
+    sign_on,
     thresholds,
     views,
 )
@@ -28,9 +30,12 @@ from dashboard.entry import Entry
 from dashboard.guard import Guard
 from dashboard.port import Console, Judge, Parquet, PolicyFile, Records
 from dashboard.refusal import RefusedError
+from dashboard.relying import RelyingParty
 from dashboard.trends import Trends
 from monitor.health import Health
+from monitor.opinions import NO_SECONDS, Seconds
 from monitor.rulebook import Rulebook
+from monitor.single_sign_on import Provider
 from monitor.store import Conflict, StoreError
 
 _ADVICE = "Run `subtext audit verify`."
@@ -50,14 +55,17 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     policy_file: PolicyFile | None = None,
     settings: Mapping[str, Mapping[str, str]] = _NO_SETTINGS,
     parquet: Parquet | None = None,
+    seconds: Seconds = NO_SECONDS,
+    provider: Provider | None = None,
 ) -> FastAPI:
     """Build the reviewers' console and the API.
 
-    While the store has no user, nobody logs in: serve it on a loopback address then.
+    While the store has no user and there is no `provider` of identities, nobody logs in: serve it
+    on a loopback address then.
     `policy` is the one in force now. `allowed_hosts` are the names it answers for. `try_line` is a
     command that sends a first trace. `metrics` gives Prometheus text. `policy_file` is where
     leads may change thresholds. `settings` is shown to admins. `parquet` writes
-    Parquet.
+    Parquet. `seconds` says which verdicts a second person is asked about.
     """
     console = Console(
         store=store,
@@ -70,6 +78,8 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
         parquet=parquet,
         trends=Trends(store.tallies),
         metrics=metrics,
+        seconds=seconds,
+        provider=provider,
     )
     # The interactive documentation would load scripts from another origin.
     app = FastAPI(title="Subtext", docs_url=None, redoc_url=None, debug=False)
@@ -81,9 +91,13 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     app.include_router(overview.routes(console))
     app.include_router(thresholds.routes(console))
     app.include_router(records.routes(console))
+    app.include_router(reviewers.routes(console))
     app.include_router(office.routes(console))
     app.include_router(export.routes(console))
     app.include_router(views.routes(console))
+    if provider is not None:
+        store.accounts.shut()
+        app.include_router(sign_on.routes(console, RelyingParty(provider)))
     app.mount("/static", StaticFiles(directory=str(files("dashboard") / "static")))
     _explain_errors(app, console)
     _explain_refusals(app)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from classifiers.port import Check
 from dashboard.trends import Scores
-from monitor.labels import meant
+from monitor.opinions import meant
 from monitor.store import Answered
 from monitor.store.tallies import STEPS
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from dashboard.review_view import Draft
 from monitor.accounts import Right
 from monitor.clock import stamp, utc_now
 from monitor.store import Asker, Conflict
-from monitor.types import Outcome, Review
+from monitor.types import Decision, Outcome, Review
 
 #: Tasks on a page; more appear as these are answered.
 SHOWN = 100
@@ -96,13 +96,21 @@ def _review_routes(router: APIRouter, console: Console) -> None:
         review = given.review(verdict_id, who)
         settles = who.may(Right.SETTLE)
         try:
-            console.store.reviews.record(review, after=given.after, settles=settles)
+            console.store.reviews.record(
+                review, after=given.after, settles=settles, second=_second(console, who)
+            )
         except Conflict as error:
             draft = Draft(message=str(error), note=review.note, labels=review.labels)
             return show_verdict(console, who, verdict_id, windows, draft)
         if windows.queue:
             return _next(console, who, windows.listing)
         return _see(verdict_path(windows, verdict_id) + "#review")
+
+
+def _second(console: Console, who: Identity) -> Callable[[Decision], bool]:
+    """Draw whether a verdict is for two people; while nobody logs in, there are no two."""
+    draw = secrets.randbelow(1_000_000) / 1_000_000
+    return lambda decision: who.logged_in and console.seconds.ask(decision, draw)
 
 
 def asker(who: Identity) -> Asker:

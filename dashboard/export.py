@@ -8,13 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 from unicodedata import normalize
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from dashboard.filters import Filters
+from dashboard.identity import identity
 from dashboard.inert import visible
 from dashboard.port import Console, Records, Rows
 from dashboard.refusal import RefusedError
+from monitor.clock import utc_now
 from monitor.store.rows import VerdictRow
 
 #: Verdicts read, and sent, at a time.
@@ -49,23 +51,33 @@ def routes(console: Console) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.get("/export.csv")
-    def as_csv(filters: Annotated[Filters, Query()]) -> Response:
+    def as_csv(request: Request, filters: Annotated[Filters, Query()]) -> Response:
+        _tell(console, request, filters, "csv")
         return _file(csv_lines(batches(console.store, filters)), "csv", "text/csv; charset=utf-8")
 
     @router.get("/export.jsonl")
-    def as_jsonl(filters: Annotated[Filters, Query()]) -> Response:
+    def as_jsonl(request: Request, filters: Annotated[Filters, Query()]) -> Response:
+        _tell(console, request, filters, "jsonl")
         lines = json_lines(batches(console.store, filters))
         return _file(lines, "jsonl", "application/jsonl")
 
     @router.get("/export.parquet")
-    def as_parquet(filters: Annotated[Filters, Query()]) -> Response:
+    def as_parquet(request: Request, filters: Annotated[Filters, Query()]) -> Response:
         if console.parquet is None:
             message = "Parquet needs pyarrow on the server: pip install 'subtext[rescore]'."
             raise RefusedError(501, "Not installed", message)
+        _tell(console, request, filters, "parquet")
         found = console.parquet(batches(console.store, filters), COLUMNS)
         return _file(found, "parquet", "application/vnd.apache.parquet")
 
     return router
+
+
+def _tell(console: Console, request: Request, filters: Filters, kind: str) -> None:
+    """Record who takes the list away; of the filters their names, for values may quote a trace."""
+    chosen = " ".join(name for name, value in filters if value is not None)
+    by = identity(request).name
+    console.store.accounts.tell_export(f"list as {kind}", by=by, chosen=chosen, at=utc_now())
 
 
 def batches(store: Records, filters: Filters) -> Iterator[Rows]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from classifiers.port import Check
 from dashboard.port import Records
 from monitor.store.rows import Query, VerdictRow
-from monitor.types import Decision
+from monitor.types import Decision, Standing
 
 #: A form sends an untouched field as an empty string.
 _Unset = BeforeValidator(lambda value: None if value == "" else value)
@@ -36,6 +36,8 @@ class Filters(BaseModel):
     check: Annotated[Check | None, _Unset] = None
     min_probability: Annotated[float | None, _Unset] = Field(default=None, ge=0, le=1)
     max_probability: Annotated[float | None, _Unset] = Field(default=None, ge=0, le=1)
+    #: Only what waits for a person, at this stage.
+    waits: Annotated[Literal["new", "second", "dispute", "escalate"] | None, _Unset] = None
     reviewer: Annotated[str | None, _Unset] = Field(default=None, max_length=64)
     text: Annotated[str | None, _Unset] = Field(default=None, max_length=300)
     since: Annotated[str | None, _Unset] = Field(default=None, pattern=_TIME)
@@ -65,6 +67,8 @@ class Filters(BaseModel):
             check=self.check,
             min_probability=self.threshold,
             max_probability=self.max_probability,
+            unanswered=self.waits == "new",
+            standing=None if self.waits in (None, "new") else Standing(self.waits),
             reviewer=self.reviewer,
             text=self.text,
             since=self.since,

@@ -24,6 +24,7 @@ SESSION = timedelta(hours=12)
 #: Wrong passwords in a row, by name and place, before all are refused for a while.
 TRIES = 10
 PAUSE_SECONDS = 15 * 60
+_WRONG = "Name or password is wrong."
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -68,21 +69,23 @@ def routes(console: Console) -> APIRouter:
     brake = Brake()
 
     @router.get("/login")
-    def ask(next: str = "/") -> Response:  # noqa: A002 - the name in the address
-        return _ask(accounts, next)
+    def form(next: str = "/") -> Response:  # noqa: A002 - the name in the address
+        return ask(console, next)
 
     @router.post("/login")
     def enter(request: Request, form: PlainForm) -> Response:
         name, target = form.get("name", "").strip(), form.get("next", "/")
+        if console.provider is not None and console.provider.only:
+            return ask(console, target, "Passwords are not taken here.", 403)
         who = (name, request.client.host if request.client else "")
         if brake.holds(who):
-            return _ask(accounts, target, "Too many wrong passwords. Try again later.", 429)
+            return ask(console, target, "Too many wrong passwords. Try again later.", 429)
         if not _knows(accounts, name, form.get("password", "")):
             if brake.failed(who) and is_name(name):
                 accounts.tell_locked_out(name, at=utc_now())
-            return _ask(accounts, target, "Name or password is wrong.", 403)
+            return ask(console, target, _WRONG, 403)
         brake.passed(who)
-        return _enter(accounts, request, name, target)
+        return _enter(console, request, name, target)
 
     @router.get("/people")
     def people(request: Request) -> Response:
@@ -93,7 +96,7 @@ def routes(console: Console) -> APIRouter:
     def leave(request: Request) -> Response:
         secret = cookie(request.headers)
         if secret is not None:
-            accounts.close_session(digest(secret))
+            accounts.close_session(digest(secret), at=utc_now())
         answer = RedirectResponse("/login", status_code=303)
         answer.delete_cookie(COOKIE)
         return answer
@@ -107,12 +110,17 @@ def _knows(accounts: Accounts, name: str, password: str) -> bool:
     return matches(stored, password[: MAX_PASSWORD + 1])
 
 
-def _enter(accounts: Accounts, request: Request, name: str, target: str) -> Response:
-    secret, now = new_secret(), datetime.now(UTC)
+def _enter(console: Console, request: Request, name: str, target: str) -> Response:
+    accounts, secret, now = console.store.accounts, new_secret(), datetime.now(UTC)
     try:
         accounts.open_session(name, digest(secret), at=stamp(now), until=stamp(now + SESSION))
     except Conflict:
-        return _ask(accounts, target, "Name or password is wrong.", 403)
+        return ask(console, target, _WRONG, 403)
+    return let_in(request, secret, target)
+
+
+def let_in(request: Request, secret: str, target: str) -> Response:
+    """Send somebody whose session has begun to where they wanted to go."""
     answer = RedirectResponse(own_path(target), status_code=303)
     answer.set_cookie(
         COOKIE,
@@ -120,14 +128,24 @@ def _enter(accounts: Accounts, request: Request, name: str, target: str) -> Resp
         max_age=int(SESSION.total_seconds()),
         httponly=True,
         samesite="lax",
-        # From another machine the cookie travels over HTTPS or not at all.
-        secure=host_name(request.headers["host"]) not in LOOPBACK,
+        secure=is_secure(request),
     )
     return answer
 
 
-def _ask(accounts: Accounts, target: str, message: str = "", status: int = 200) -> Response:
-    values = {"next": own_path(target), "message": message, "anyone": accounts.anyone()}
+def is_secure(request: Request) -> bool:
+    """Whether cookies travel over HTTPS or not at all: from any other machine."""
+    return host_name(request.headers["host"]) not in LOOPBACK
+
+
+def ask(console: Console, target: str, message: str = "", status: int = 200) -> Response:
+    """The page on which people log in."""
+    values = {
+        "next": own_path(target),
+        "message": message,
+        "anyone": console.store.accounts.anyone(),
+        "provider": console.provider,
+    }
     return page("login.html", values, status=status)
 
 

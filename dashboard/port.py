@@ -7,7 +7,9 @@ from typing import Any, Protocol, TypeAlias
 from classifiers.port import Check, Thresholds
 from dashboard.trends import Trends
 from monitor.health import Health
+from monitor.opinions import NO_SECONDS, Seconds
 from monitor.rulebook import Rulebook
+from monitor.single_sign_on import Provider
 from monitor.store import Accounts, Log, Reviews, Runs, StoredCheckpoint, Tallies, Views
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.types import Trace, Verdict
@@ -134,3 +136,7 @@ class Console:
     parquet: Parquet | None
     #: All metrics in the text format of Prometheus.
     metrics: Callable[[], bytes] = bytes
+    #: Who vouches for people, besides our own passwords.
+    provider: Provider | None = None
+    #: Which verdicts a second person is asked about.
+    seconds: Seconds = NO_SECONDS

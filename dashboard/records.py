@@ -96,7 +96,7 @@ def routes(console: Console) -> APIRouter:
         found = log.newest(SHOWN + 1, kind=part.kind, before=part.before)
         shown = {
             "chain": _chain(console),
-            "lines": [_line(record) for record in found[:SHOWN]],
+            "lines": _lines(console, found[:SHOWN]),
             "next": found[SHOWN - 1].seq if len(found) > SHOWN else None,
             "part": part,
             "KINDS": list(Kind),
@@ -155,6 +155,19 @@ def _chain(console: Console) -> ChainView:
         head=GENESIS if newest is None else newest.hash,
         checkpoint=console.store.newest_checkpoint(),
     )
+
+
+def _lines(console: Console, found: Sequence[AuditRecord]) -> list[Line]:
+    """What the records tell, but for answers that the second person must not know."""
+    reviews = [record.seq for record in found if record.kind == Kind.REVIEW]
+    kept = console.store.reviews.undisclosed(reviews)
+    return [_kept(record) if record.seq in kept else _line(record) for record in found]
+
+
+def _kept(record: AuditRecord) -> Line:
+    verdict_id = record.body.get("verdict_id")
+    words = "shown once a second person has answered"
+    return Line(record=record, words=words, verdict_id=verdict_id, body="{}")
 
 
 def _line(record: AuditRecord) -> Line:

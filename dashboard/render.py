@@ -14,15 +14,17 @@ from dashboard.inert import inert, visible
 from dashboard.spans import NAMES
 from monitor.audit import Kind
 from monitor.gaps import MEANING
-from monitor.types import Decision, Gap, Outcome
+from monitor.types import Decision, Gap, Standing
 
 #: What a person calls each decision.
 DECISIONS = {Decision.ALLOW: "Allowed", Decision.FLAG: "Flagged", Decision.BLOCK: "Blocked"}
 #: What a person calls the state that an answer leaves behind.
 OUTCOMES = {
-    Outcome.CONFIRM: "Confirmed",
-    Outcome.DISMISS: "Dismissed",
-    Outcome.ESCALATE: "Escalated",
+    Standing.CONFIRM: "Confirmed",
+    Standing.DISMISS: "Dismissed",
+    Standing.ESCALATE: "Escalated",
+    Standing.SECOND: "Second opinion",
+    Standing.DISPUTE: "Disputed",
 }
 #: What a person calls each kind of record.
 KIND_NAMES = {
@@ -41,6 +43,7 @@ PLACES = (
     ("/runs", "Runs", None),
     ("/thresholds", "Thresholds", None),
     ("/policies", "Policies", None),
+    ("/reviewers", "Reviewers", "settle"),
     ("/audit", "Audit log", "settle"),
     ("/people", "People", "manage"),
     ("/tokens", "Tokens", "manage"),
@@ -78,6 +81,7 @@ def _environment_of() -> Environment:
         "percent": lambda p: f"{p * 100:.1f}",
         "slug": lambda text: quote(text, safe=""),
         "two": lambda p: f"{p:.2f}",
+        "signed": lambda value: f"{value:.2f}".replace("-", "\u2212"),
         "count": lambda n: f"{n:,}",
         **FILTERS,
         "share": _share,

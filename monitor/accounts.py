@@ -63,7 +63,7 @@ _RIGHTS: Mapping[Role, frozenset[Right]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A person with a password."""
+    """A person, with a password or a provider of identities behind them."""
 
     name: str
     role: Role
@@ -71,6 +71,22 @@ class User:
     disabled: bool
     #: UTC, ISO 8601.
     created_at: str
+    #: As in `Outsider`; None for who logs in with a password alone.
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outsider:
+    """Somebody for whom a provider of identities vouches."""
+
+    #: The issuer and what it calls them for good, with a space between.
+    subject: str
+    #: What they are called here from their first sign-in on.
+    name: str
+    #: None: nothing that they are gives them a role here.
+    role: Role | None
+    #: Whether the provider's word on the role holds at every sign-in, not only at the first.
+    follows: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ __all__ = [
     "Part",
     "Review",
     "Role",
+    "Standing",
     "Status",
     "Step",
     "Trace",
@@ -322,6 +323,23 @@ class Outcome(StrEnum):
     def final(self) -> bool:
         """Whether nobody needs to look at it any more."""
         return self is not Outcome.ESCALATE
+
+
+class Standing(StrEnum):
+    """Where the answers leave a verdict; `monitor.opinions` says how."""
+
+    CONFIRM = "confirm"
+    DISMISS = "dismiss"
+    ESCALATE = "escalate"
+    #: One person answered; what they said stays hidden until another has.
+    SECOND = "second"
+    #: Two people answered differently: a third decides.
+    DISPUTE = "dispute"
+
+    @property
+    def settled(self) -> bool:
+        """Whether it waits for nobody."""
+        return self in (Standing.CONFIRM, Standing.DISMISS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,9 @@ import gc
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from socket import AF_INET, AF_INET6, create_server
 
 import aiohttp
@@ -24,15 +24,19 @@ from monitor.engine import Engine
 from monitor.health import Health, ModelProbe, Part, store_probe
 from monitor.judging import Judge
 from monitor.notary import Notary
+from monitor.opinions import NO_SECONDS, Seconds
 from monitor.recording import recorder
 from monitor.retention import KEEP_ALL, Rules
 from monitor.rulebook import Rulebook, to_toml
+from monitor.single_sign_on import Provider
 from monitor.store import Store
 from stream import proxy, replay
 from stream.checkpoints import attesting
 from stream.hooks import Hook, telling
 from stream.kafka.gate import Gate, KafkaJudge
+from stream.places import Place
 from stream.policy_writer import WrittenPolicy
+from stream.publishing import publishing
 from stream.reload import PolicySource, following
 from stream.retention import retaining
 from stream.shown import settings_shown
@@ -71,6 +75,8 @@ class Server:
     addresses: Addresses
     #: Signs checkpoints of the record; without one, nobody does.
     notary: Notary | None = None
+    #: Where checkpoints are sent to, by address.
+    places: Mapping[str, Place] = field(default_factory=dict)
     #: For how long texts are kept.
     retention: Rules = KEEP_ALL
     #: Where the policy is followed to; None keeps the one of the start.
@@ -82,6 +88,10 @@ class Server:
     gate: Gate | None = None
     #: Where to tell of blocks, escalations and gaps.
     hooks: tuple[Hook, ...] = ()
+    #: Who vouches for the people of the dashboard, besides passwords.
+    provider: Provider | None = None
+    #: Which verdicts a second person is asked about.
+    seconds: Seconds = NO_SECONDS
     #: Observes judged responses; without one, nobody does.
     tracer: Tracer | None = None
 
@@ -106,6 +116,8 @@ class Server:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.classifier.aclose)
             stack.callback(self.store.close)
+            # Ends after the last checkpoint was made.
+            await stack.enter_async_context(publishing(self.places, self.store))
             await stack.enter_async_context(attesting(self.notary))
             await stack.enter_async_context(retaining(self.store, self.retention))
             judge: Judge = engine
@@ -147,6 +159,8 @@ class Server:
             settings=settings_shown(self, sidecar),
             parquet=_parquet(),
             policy_file=WrittenPolicy.of(self.source),
+            seconds=self.seconds,
+            provider=self.provider,
         )
         config = uvicorn.Config(
             app, log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=2

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
+from monitor.single_sign_on import Provider
 from stream.hooks import Hook
 
 if TYPE_CHECKING:
@@ -65,9 +66,17 @@ def _dashboard(server: "Server") -> Mapping[str, str]:
     return {
         "Address": where.dashboard_host,
         "Other names": ", ".join(where.dashboard_names) or "none",
+        "People sign in by": _provider(server.provider),
+        "Second opinions": str(server.seconds),
         "Messages go to": ", ".join(_told(hook) for hook in server.hooks) or "nobody",
         "OpenTelemetry": "on" if server.tracer else "off",
     }
+
+
+def _provider(provider: Provider | None) -> str:
+    if provider is None:
+        return "passwords"
+    return provider.issuer if provider.only else f"{provider.issuer}, or passwords"
 
 
 def _record(server: "Server") -> Mapping[str, str]:
@@ -75,6 +84,7 @@ def _record(server: "Server") -> Mapping[str, str]:
     return {
         "Database": server.store.address,
         "Checkpoints signed by": "nobody" if notary is None else notary.name,
+        "Checkpoints are sent to": ", ".join(p.name for p in server.places.values()) or "nowhere",
         "Copies of checkpoints": (notary and notary.copies) or "none: --checkpoints names a folder",
     }
 

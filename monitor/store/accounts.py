@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from monitor.accounts import Role, Scope, Token, User
+from monitor.accounts import Outsider, Role, Scope, Token, User
 from monitor.audit import Kind
 from monitor.store import chain
 from monitor.store.errors import Conflict, CorruptContent
@@ -23,9 +23,16 @@ class Act(StrEnum):
     USER_DISABLED = "user_disabled"
     USER_ENABLED = "user_enabled"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 (the name of an act)
+    #: By a provider of identities, whose word on groups changed.
+    ROLE_CHANGED = "role_changed"
     LOGGED_IN = "logged_in"
+    LOGGED_OUT = "logged_out"
+    #: A provider vouches for somebody who is not let in here.
+    SIGN_IN_REFUSED = "sign_in_refused"
     #: Too many wrong passwords in a row.
     LOCKED_OUT = "locked_out"
+    #: Words of traces left as a file.
+    EXPORTED = "exported"
     TOKEN_ISSUED = "token_issued"  # noqa: S105
     TOKEN_REVOKED = "token_revoked"  # noqa: S105
 
@@ -41,8 +48,12 @@ class Accounts:
         self._turns = turns
         self._anyone = False
 
+    def shut(self) -> None:
+        """Have everybody log in from now on, also while there is no user."""
+        self._anyone = True
+
     def anyone(self) -> bool:
-        """Tell whether there is a user: from the first on, everybody has to log in."""
+        """Tell whether everybody has to log in: once there is a user, or after `shut`."""
         if not self._anyone:
             with self._turns.reading() as connection:
                 self._anyone = connection.execute(select(users.c.name).limit(1)).first() is not None
@@ -67,7 +78,7 @@ class Accounts:
         """Return what is stored of a user's password; None for who may not log in."""
         wanted = select(users.c.password_hash).where(users.c.name == name, ~users.c.disabled)
         with self._turns.reading() as connection:
-            return connection.execute(wanted).scalar_one_or_none()
+            return connection.execute(wanted).scalar_one_or_none() or None
 
     def set_password(self, name: str, password_hash: str, *, at: str) -> None:
         """Change a password, which ends the user's sessions; Conflict without such a user."""
@@ -87,6 +98,14 @@ class Accounts:
             if _user(connection, name) is not None:
                 _tell(connection, Act.LOCKED_OUT, at, user=name)
 
+    def tell_export(self, what: str, *, by: str, chosen: str, at: str) -> None:
+        """Record that somebody takes words of traces away, before they have them.
+
+        `chosen` names the filters, without their values: those may quote a trace.
+        """
+        with self._turns.writing() as connection:
+            _tell(connection, Act.EXPORTED, at, name=what, by=by, chosen=chosen)
+
     def open_session(self, name: str, secret_sha256: str, *, at: str, until: str) -> None:
         """Begin a session; Conflict when the user may not log in (any more)."""
         row = {"secret_sha256": secret_sha256, "name": name, "expires_at": until}
@@ -97,6 +116,29 @@ class Accounts:
             connection.execute(delete(sessions).where(sessions.c.expires_at <= at))
             connection.execute(insert(sessions), row)
             _tell(connection, Act.LOGGED_IN, at, user=name)
+
+    def sign_in(self, who: Outsider, secret_sha256: str, *, at: str, until: str) -> str | None:
+        """Begin a session of somebody whom a provider vouches for, as a user from then on.
+
+        Returns why they are not let in, which is recorded too; None when they are.
+        """
+        with self._turns.writing() as connection:
+            user = _by_subject(connection, who.subject)
+            reason = _reason(connection, user, who)
+            if reason is not None:
+                told = {"subject": who.subject, "name": who.name, "reason": reason}
+                _tell(connection, Act.SIGN_IN_REFUSED, at, **told)
+                return reason
+            name = who.name if user is None else user.name
+            if user is None:
+                _admit(connection, who, at)
+            elif who.follows and who.role is not user.role and who.role is not None:
+                _promote(connection, name, who.role, at)
+            connection.execute(delete(sessions).where(sessions.c.expires_at <= at))
+            row = {"secret_sha256": secret_sha256, "name": name, "expires_at": until}
+            connection.execute(insert(sessions), row)
+            _tell(connection, Act.LOGGED_IN, at, user=name, by="provider")
+        return None
 
     def session(self, secret_sha256: str, *, now: str) -> User | None:
         """Return whose session this is; None when it is over or the user is disabled."""
@@ -110,10 +152,14 @@ class Accounts:
             row = connection.execute(wanted).first()
         return None if row is None else _user_of(row)
 
-    def close_session(self, secret_sha256: str) -> None:
-        """End a session."""
+    def close_session(self, secret_sha256: str, *, at: str) -> None:
+        """End a session; nothing happens when it is over."""
+        mine = sessions.c.secret_sha256 == secret_sha256
         with self._turns.writing() as connection:
-            connection.execute(delete(sessions).where(sessions.c.secret_sha256 == secret_sha256))
+            name = connection.execute(select(sessions.c.name).where(mine)).scalar_one_or_none()
+            if name is not None:
+                connection.execute(delete(sessions).where(mine))
+                _tell(connection, Act.LOGGED_OUT, at, user=name)
 
     def add_token(self, token: Token, secret_sha256: str, *, by: str = "") -> None:
         """Let a program in; `by` says who did, if somebody logged in did.
@@ -170,6 +216,35 @@ def _tell(connection: Connection, act: Act, at: str, **about: str) -> None:
     chain.append(connection, kind=Kind.ACCOUNT, created_at=at, body=body)
 
 
+def _by_subject(connection: Connection, subject: str) -> User | None:
+    row = connection.execute(select(users).where(users.c.subject == subject)).first()
+    return None if row is None else _user_of(row)
+
+
+def _reason(connection: Connection, user: User | None, who: Outsider) -> str | None:
+    """Why somebody whom a provider vouches for is not let in."""
+    if user is not None and user.disabled:
+        return "disabled"
+    if who.role is None and (user is None or who.follows):
+        return "no role"
+    if user is None and _user(connection, who.name) is not None:
+        return "name taken"
+    return None
+
+
+def _admit(connection: Connection, who: Outsider, at: str) -> None:
+    role = str(who.role)
+    row = {"name": who.name, "role": role, "created_at": at, "disabled": False}
+    connection.execute(insert(users), {**row, "password_hash": "", "subject": who.subject})
+    about = {"user": who.name, "role": role, "subject": who.subject, "by": "provider"}
+    _tell(connection, Act.USER_ADDED, at, **about)
+
+
+def _promote(connection: Connection, name: str, role: Role, at: str) -> None:
+    connection.execute(update(users).where(users.c.name == name).values(role=role.value))
+    _tell(connection, Act.ROLE_CHANGED, at, user=name, role=role.value, by="provider")
+
+
 def _user(connection: Connection, name: str) -> User | None:
     row = connection.execute(select(users).where(users.c.name == name)).first()
     return None if row is None else _user_of(row)
@@ -177,7 +252,13 @@ def _user(connection: Connection, name: str) -> User | None:
 
 def _user_of(row: Row[Any]) -> User:
     role = _known(Role, [row.role])[0]
-    return User(name=row.name, role=role, disabled=row.disabled, created_at=row.created_at)
+    return User(
+        name=row.name,
+        role=role,
+        disabled=row.disabled,
+        created_at=row.created_at,
+        subject=row.subject,
+    )
 
 
 def _token_of(row: Row[Any]) -> Token:

@@ -11,7 +11,7 @@ from monitor.audit import canonical
 from monitor.dialects import disclosure_from_json, disclosure_to_json
 from monitor.store.errors import CorruptContent
 from monitor.store.texts import words_of
-from monitor.types import Channel, Check, Decision, Part, Review, Trace, Verdict
+from monitor.types import Channel, Check, Decision, Part, Review, Standing, Trace, Verdict
 from monitor.wire import verdict_json
 
 #: Parts of a verdict's JSON that are stored, and erased, with the text that they point into.
@@ -103,7 +103,20 @@ def columns(body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def review_body(review: Review, verdict_seq: int) -> dict[str, Any]:
+def crossed(body: Mapping[str, Any]) -> frozenset[Check]:
+    """Return the checks that reached the flag threshold of their time.
+
+    Records of older versions do not tell their thresholds: of them, nothing is known.
+    """
+    checks = body.get("verdict", {}).get("checks", {})
+    told = {check: checks.get(check.value, {}) for check in Check}
+    limits = {
+        check: (about.get("probability"), about.get("flags_from")) for check, about in told.items()
+    }
+    return frozenset(c for c, (p, flag) in limits.items() if None not in (p, flag) and p >= flag)
+
+
+def review_body(review: Review, verdict_seq: int, standing: Standing) -> dict[str, Any]:
     """Return what the chain holds of a review: the hash of its note, which may quote a trace."""
     return {
         "review_id": review.review_id,
@@ -111,6 +124,7 @@ def review_body(review: Review, verdict_seq: int) -> dict[str, Any]:
         "verdict_seq": verdict_seq,
         "reviewer": review.reviewer,
         "outcome": review.outcome.value,
+        "standing": standing.value,
         "labels": {check.value: review.labels[check] for check in Check if check in review.labels},
         "note_sha256": note_hash(review.note),
     }
@@ -129,6 +143,8 @@ def review_columns(body: Mapping[str, Any]) -> dict[str, Any]:
         "verdict_seq": body["verdict_seq"],
         "reviewer": label(body["reviewer"]),
         "outcome": body["outcome"],
+        # Records of older versions know no second opinions.
+        "standing": body.get("standing", body["outcome"]),
         **{check.value: labels.get(check.value) for check in Check},
     }
 

@@ -13,13 +13,13 @@ class Cursors:
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
 
-    def begin(self, name: str) -> int:
-        """Return the last record that was read; a new reader begins behind the newest."""
+    def begin(self, name: str, first: int | None = None) -> int:
+        """Return the last record that was read; a new one begins behind `first`, or the newest."""
         with self._turns.writing() as connection:
             known = select(cursors.c.seq).where(cursors.c.name == name)
             seq = connection.execute(known).scalar_one_or_none()
             if seq is None:
-                seq = chain.last(connection)[0]
+                seq = chain.last(connection)[0] if first is None else first
                 connection.execute(insert(cursors).values(name=name, seq=seq))
             return seq
 

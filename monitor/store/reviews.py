@@ -1,7 +1,7 @@
 """What reviewers answer, and who is at what: the desk at which people meet the verdicts."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -15,22 +15,28 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal,
     or_,
     select,
-    text,
     update,
 )
 
 from monitor.audit import AuditRecord, Kind
 from monitor.sealing import Keyring
-from monitor.store import chain
+from monitor.store import answers, chain
 from monitor.store.content import label, review_body, review_columns
 from monitor.store.errors import Conflict
-from monitor.store.rows import Backlog, Claim, Query, Queue, StoredReview, Task
-from monitor.store.schema import WAITING, claims, reviews, verdicts
-from monitor.store.search import ROWS, conditions, outcome_of, row_of
-from monitor.types import Check, Outcome, Review
+from monitor.store.rows import Backlog, Claim, Pair, Query, Queue, StoredReview, Task
+from monitor.store.schema import claims, reviews, verdicts
+from monitor.store.search import (
+    IS_WAITING,
+    ROWS,
+    conditions,
+    decision_of,
+    outcome_of,
+    row_of,
+    standing_of,
+)
+from monitor.types import Decision, Outcome, Review, Standing
 
 #: Verdicts read at a time; between two reads no transaction is open.
 BATCH = 200
@@ -40,11 +46,10 @@ MAX_AGES = 10_000
 MAX_NOTE = 4000
 
 _unstorable = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-#: As text: with a type, SQLite would be asked whether it equals 1, and not know its index in that.
-_is_waiting = text(f"({WAITING})")
-_is_escalated = verdicts.c.review == literal(Outcome.ESCALATE.value)
+_stands = verdicts.c.review
+_for_leads = _stands.in_((Standing.ESCALATE.value, Standing.DISPUTE.value))
 _urgency = case(
-    (_is_escalated, 3),
+    (_for_leads, 3),
     (verdicts.c.decision == 2, 2),
     (verdicts.c.unscored.is_not(None), 1),
     else_=0,
@@ -85,11 +90,19 @@ class Reviews:
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
 
-    def record(self, review: Review, *, after: int, settles: bool = True) -> AuditRecord:
+    def record(
+        self,
+        review: Review,
+        *,
+        after: int,
+        settles: bool = True,
+        second: Callable[[Decision], bool] = lambda _: False,
+    ) -> AuditRecord:
         """Record an answer to a verdict, which frees it; the same answer again is not repeated.
 
         `after` is the number of reviews that the reviewer knew of. Conflict when there are others
-        by now, somebody else is at it, or it was escalated and this reviewer may not settle that.
+        by now, somebody else is at it, or it is for another person: see `monitor.opinions`.
+        `second` is asked, of a first answer, whether another person is to give theirs.
         """
         clean = replace(review, note=_unstorable.sub("\ufffd", review.note)[:MAX_NOTE])
         with self._turns.writing() as connection:
@@ -98,8 +111,13 @@ class Reviews:
             if seq is not None:
                 return chain.get(connection, seq)
             row = _verdict(connection, review.verdict_id)
-            _refuse(connection, row, clean, after=after, settles=settles)
-            return _append(connection, row.seq, clean)
+            desk = answers.so_far(connection, row.seq)
+            if len(desk.history) != after:
+                raise Conflict("somebody else has answered meanwhile: look again")
+            desk.refuse(review.reviewer, settles=settles)
+            _refuse_claimed(connection, row.seq, review.reviewer, review.created_at)
+            asked = not desk.history and second(decision_of(row.decision))
+            return _append(connection, row.seq, clean, desk.after(review, second=asked))
 
     def of(self, verdict_id: str) -> tuple[StoredReview, ...]:
         """Return the answers to a verdict, oldest first."""
@@ -113,9 +131,9 @@ class Reviews:
             return tuple(map(_stored, connection.execute(wanted)))
 
     def answered(self) -> Iterator[str]:
-        """Read the ids of the verdicts whose newest answer is final, oldest first."""
-        final = [outcome.value for outcome in Outcome if outcome.final]
-        wanted = select(verdicts.c.seq, verdicts.c.verdict_id).where(verdicts.c.review.in_(final))
+        """Read the ids of the verdicts that wait for nobody after an answer, oldest first."""
+        settled = [standing.value for standing in Standing if standing.settled]
+        wanted = select(verdicts.c.seq, verdicts.c.verdict_id).where(_stands.in_(settled))
         seq = -1
         while True:
             after = wanted.where(verdicts.c.seq > seq).order_by(verdicts.c.seq).limit(BATCH)
@@ -125,6 +143,32 @@ class Reviews:
             if len(batch) < BATCH:
                 return
             seq = batch[-1].seq
+
+    def undisclosed(self, seqs: Sequence[int]) -> frozenset[int]:
+        """Return those of these records that are answers kept from who gives the second one."""
+        second = Standing.SECOND.value
+        wanted = (
+            select(reviews.c.seq)
+            .join_from(reviews, verdicts, verdicts.c.seq == reviews.c.verdict_seq)
+            .where(reviews.c.seq.in_(seqs), reviews.c.standing == second, _stands == second)
+        )
+        with self._turns.reading() as connection:
+            return frozenset(connection.execute(wanted).scalars())
+
+    def pairs(self, limit: int) -> tuple[Pair, ...]:
+        """Return the newest verdicts that two people answered without knowing of each other."""
+        with self._turns.reading() as connection:
+            return answers.pairs(connection, limit)
+
+    def standing(self) -> dict[Standing, int]:
+        """Count what waits for a person again after somebody answered."""
+        counts = (
+            select(_stands, func.count())
+            .where(IS_WAITING, _stands.is_not(None), verdicts.c.run.is_(None))
+            .group_by(_stands)
+        )
+        with self._turns.reading() as connection:
+            return {standing_of(name): n for name, n in connection.execute(counts)}
 
     def queue(self, asker: Asker, query: Query) -> Queue:
         """Return what waits for a person and fits, most urgent first, then oldest first."""
@@ -147,9 +191,10 @@ class Reviews:
             )
 
     def claim(self, verdict_id: str, asker: Asker, *, until: str) -> None:
-        """Keep others from a verdict; Conflict when somebody is at it."""
+        """Keep others from a verdict; Conflict when somebody is at it, or it is for others."""
         with self._turns.writing() as connection:
             seq = _verdict(connection, verdict_id).seq
+            answers.so_far(connection, seq).refuse(asker.name, settles=asker.settles)
             _refuse_claimed(connection, seq, asker.name, asker.now)
             _put_claim(connection, seq, asker.name, until)
 
@@ -194,7 +239,7 @@ class Reviews:
 def misfits(connection: Connection) -> Iterator[tuple[int, str]]:
     """Find verdicts whose column is not what their newest review says: they may miss the queue."""
     newest = (
-        select(reviews.c.outcome)
+        select(reviews.c.standing)
         .where(reviews.c.verdict_seq == verdicts.c.seq)
         .order_by(reviews.c.seq.desc())
         .limit(1)
@@ -211,14 +256,14 @@ def _waiting(query: Query) -> Select[int]:
         select(verdicts.c.seq)
         # Without statistics SQLite would rather read all verdicts of a model.
         .with_hint(verdicts, "INDEXED BY ix_verdicts_waiting", "sqlite")
-        .where(_is_waiting, *conditions(query))
+        .where(IS_WAITING, *conditions(query))
         .order_by(_urgency.desc(), verdicts.c.seq)
     )
 
 
 def _tasks(asker: Asker, picked: Select[int]) -> Any:  # noqa: ANN401 (too many columns to spell)
     return (
-        ROWS.add_columns(claims.c.reviewer, claims.c.expires_at)
+        ROWS.add_columns(claims.c.reviewer, claims.c.expires_at, _offered(asker).label("offered"))
         .outerjoin(claims, _held(asker))
         .where(verdicts.c.seq.in_(picked))
         .order_by(_urgency.desc(), verdicts.c.seq)
@@ -230,40 +275,34 @@ def _held(asker: Asker) -> ColumnElement[bool]:
 
 
 def _offered(asker: Asker) -> ColumnElement[bool]:
+    """What they may answer next, as `monitor.opinions` has it; not what they escalated."""
+    mine = select(reviews.c.verdict_seq).where(reviews.c.reviewer == asker.name)
+    escalated = mine.where(reviews.c.outcome == Outcome.ESCALATE.value)
+    fresh, unread = _stands.is_(None), verdicts.c.seq.not_in(mine)
+    offered = fresh | ((_stands == Standing.SECOND.value) & unread)
     if not asker.settles:
-        return verdicts.c.review.is_(None)
-    own = select(reviews.c.verdict_seq).where(
-        reviews.c.reviewer == asker.name, reviews.c.outcome == Outcome.ESCALATE.value
+        return offered
+    return (
+        offered
+        | ((_stands == Standing.DISPUTE.value) & unread)
+        | ((_stands == Standing.ESCALATE.value) & verdicts.c.seq.not_in(escalated))
     )
-    return verdicts.c.review.is_(None) | verdicts.c.seq.not_in(own)
 
 
 def _task(row: Row[Any], keys: Keyring) -> Task:
     held = row.reviewer is not None
     claim = Claim(reviewer=row.reviewer, expires_at=row.expires_at) if held else None
-    return Task(row=row_of(row, keys), claim=claim)
+    return Task(row=row_of(row, keys), claim=claim, offered=bool(row.offered))
 
 
-def _verdict(connection: Connection, verdict_id: str) -> Row[int, str | None]:
-    wanted = select(verdicts.c.seq, verdicts.c.review).where(
+def _verdict(connection: Connection, verdict_id: str) -> Row[int, int]:
+    wanted = select(verdicts.c.seq, verdicts.c.decision).where(
         verdicts.c.verdict_id == label(verdict_id)
     )
     row = connection.execute(wanted).first()
     if row is None:
         raise Conflict("no verdict has this id")
     return row
-
-
-def _refuse(
-    connection: Connection, row: Row[int, str | None], review: Review, *, after: int, settles: bool
-) -> None:
-    """Raise Conflict when this review must not be recorded."""
-    count = select(func.count()).where(reviews.c.verdict_seq == row.seq)
-    if connection.execute(count).scalar_one() != after:
-        raise Conflict("somebody else has answered meanwhile: read that answer first")
-    if row.review == Outcome.ESCALATE.value and not settles:
-        raise Conflict("this was escalated: a lead decides")
-    _refuse_claimed(connection, row.seq, review.reviewer, review.created_at)
 
 
 def _refuse_claimed(connection: Connection, seq: int, reviewer: str, now: str) -> None:
@@ -284,30 +323,32 @@ def _put_claim(connection: Connection, seq: int, reviewer: str, until: str) -> N
     connection.execute(insert(claims), row)
 
 
-def _append(connection: Connection, verdict_seq: int, review: Review) -> AuditRecord:
+def _append(
+    connection: Connection, verdict_seq: int, review: Review, standing: Standing
+) -> AuditRecord:
     record = chain.append(
         connection,
         kind=Kind.REVIEW,
         created_at=review.created_at,
-        body=review_body(review, verdict_seq),
+        body=review_body(review, verdict_seq, standing),
     )
     row = {"seq": record.seq, "note": review.note, **review_columns(record.body)}
     connection.execute(insert(reviews), {**row, "created_at": record.created_at})
     answered = update(verdicts).where(verdicts.c.seq == verdict_seq)
-    connection.execute(answered.values(review=review.outcome.value))
+    connection.execute(answered.values(review=standing.value))
     connection.execute(delete(claims).where(claims.c.verdict_seq == verdict_seq))
     return record
 
 
 def _stored(row: Row[Any]) -> StoredReview:
-    found = {check: getattr(row, check.value) for check in Check}
     review = Review(
         review_id=row.review_id,
         verdict_id=row.verdict_id,
         reviewer=row.reviewer,
         outcome=outcome_of(row.outcome),
-        labels={check: value for check, value in found.items() if value is not None},
+        labels=answers.said(row),
         note=row.note or "",
         created_at=row.created_at,
     )
-    return StoredReview(seq=row.seq, review=review, erased=row.note is None)
+    standing = standing_of(row.standing)
+    return StoredReview(seq=row.seq, review=review, erased=row.note is None, standing=standing)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.types import Check, Decision, Outcome, Review, Trace
+from monitor.types import Check, Decision, Outcome, Review, Standing, Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,10 @@ class Query:
     #: Made at or after, and made before: times as stored.
     since: str | None = None
     until: str | None = None
+    #: Only what waits for a person and stands at this.
+    standing: Standing | None = None
+    #: Only what waits for a person and nobody answered yet.
+    unanswered: bool = False
     #: Only those that this person answered.
     reviewer: str | None = None
     #: Only those whose text has all of these words; `word*` for how a word begins. Text that is
@@ -72,8 +76,8 @@ class VerdictRow:
     coverage_gaps: str
     #: Name of the run of re-scoring; None for a verdict made when the response was.
     run: str | None
-    #: What the newest review says; None before the first.
-    review: Outcome | None
+    #: Where the newest review left it; None before the first.
+    review: Standing | None
     #: The first words of the answer, else of the thinking; None when the content was erased.
     excerpt: str | None
     #: The content is there, but encrypted with a key that is not; the excerpt is then empty.
@@ -108,11 +112,13 @@ class StoredReview:
     #: With an empty note when that was erased.
     review: Review
     erased: bool
+    #: Where it left the verdict.
+    standing: Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """A verdict and its newest answer, in numbers."""
+    """A verdict that does not wait for another opinion, and its newest answer, in numbers."""
 
     #: When the verdict was made.
     created_at: str
@@ -140,6 +146,26 @@ class Task:
     row: VerdictRow
     #: None when nobody is at it.
     claim: Claim | None
+    #: Whether who asked may answer it next.
+    offered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one person answered who knew of no other answer."""
+
+    reviewer: str
+    outcome: Outcome
+    #: What it means for checks; those that it says nothing of are left out.
+    meaning: Mapping[Check, bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A verdict that two people read without knowing of each other."""
+
+    first: Reading
+    second: Reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

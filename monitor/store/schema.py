@@ -89,7 +89,7 @@ verdicts = Table(
     Column("coverage_gaps", Text, nullable=False, server_default=""),
     #: Name of the run of re-scoring; null for verdicts made when the response was.
     Column("run", Text),
-    #: Outcome of the newest review, None before the first: the only column that ever changes.
+    #: Where the newest review left it, None before the first: the only column that ever changes.
     Column("review", Text),
 )
 Index(None, verdicts.c.created_at, verdicts.c.seq)
@@ -141,7 +141,8 @@ Index(
 #: What waits for a person, as SQL: an index can say so too.
 WAITING = (
     "run IS NULL AND "
-    "(review = 'escalate' OR (review IS NULL AND (decision > 0 OR unscored IS NOT NULL)))"
+    "(review IN ('escalate', 'second', 'dispute')"
+    " OR (review IS NULL AND (decision > 0 OR unscored IS NOT NULL)))"
 )
 _waiting = text(WAITING)
 #: All that is counted over time: no row has to be read for it.
@@ -202,6 +203,8 @@ reviews = Table(
     Column("reviewer", Text, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("outcome", Text, nullable=False),
+    #: Where it left the verdict.
+    Column("standing", Text, nullable=False, server_default=""),
     #: What the reviewer says of each check; None where nothing was said.
     Column("deception", Boolean),
     Column("dangerous_reasoning", Boolean),
@@ -211,6 +214,8 @@ reviews = Table(
 )
 
 Index("ix_reviews_reviewer", reviews.c.reviewer, reviews.c.verdict_seq)
+_asked = text("standing = 'second'")
+Index("ix_reviews_asked", reviews.c.verdict_seq, sqlite_where=_asked, postgresql_where=_asked)
 
 claims = Table(
     "claims",
@@ -244,11 +249,14 @@ users = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("role", Text, nullable=False),
-    #: Argon2, with its salt and parameters.
+    #: Argon2, with its salt and parameters; empty for who has no password.
     Column("password_hash", Text, nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("created_at", Text, nullable=False),
+    #: Issuer and subject by which a provider vouches for them.
+    Column("subject", Text),
 )
+Index("ix_users_subject", users.c.subject, unique=True)
 
 sessions = Table(
     "sessions",

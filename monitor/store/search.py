@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, select, text
 
 from monitor.sealing import Keyring
 from monitor.store import chain, texts
@@ -13,6 +13,7 @@ from monitor.store.errors import CorruptContent, Locked
 from monitor.store.rows import Page, Query, StoredVerdict, Summary, VerdictRow
 from monitor.store.schema import (
     SCORE_STEPS,
+    WAITING,
     contents,
     records,
     reviews,
@@ -20,9 +21,11 @@ from monitor.store.schema import (
     verdicts,
 )
 from monitor.store.sealed import Home, Text, data_of, excerpt_of
-from monitor.types import Decision, Outcome
+from monitor.types import Decision, Outcome, Standing
 
 MAX_PAGE = 500
+#: As text: with a type, SQLite would be asked whether it equals 1, and not know its index in that.
+IS_WAITING = text(f"({WAITING})")
 _COLUMNS = set(VerdictRow.__slots__) - {"locked"}
 
 #: Verdicts as `row_of` reads them.
@@ -87,11 +90,14 @@ def stored(connection: Connection, verdict_id: str, keys: Keyring) -> StoredVerd
     if "verdict" not in body:
         raise CorruptContent("the record of this verdict was altered")
     content = select(contents.c.data, contents.c.key_id).where(contents.c.seq == row.seq)
-    text = connection.execute(content).first()
-    if text is None or row.locked:
+    found_text = connection.execute(content).first()
+    if found_text is None or row.locked:
         return StoredVerdict(row=row, document={**body["verdict"], **NO_POINTERS}, trace=None)
     trace, pointers = unpack(
-        body, data_of(Text(text.key_id, data=text.data), Home(row.verdict_id, row.tenant), keys)
+        body,
+        data_of(
+            Text(found_text.key_id, data=found_text.data), Home(row.verdict_id, row.tenant), keys
+        ),
     )
     return StoredVerdict(row=row, document={**body["verdict"], **pointers}, trace=trace)
 
@@ -157,6 +163,7 @@ def of_any_run(query: Query) -> Iterator[ColumnElement[bool]]:
     yield from _of_whom(query)
     yield from _decided(query)
     yield from _found(query)
+    yield from _answered(query)
 
 
 def _found(query: Query) -> Iterator[ColumnElement[bool]]:
@@ -165,6 +172,15 @@ def _found(query: Query) -> Iterator[ColumnElement[bool]]:
         yield verdicts.c.seq.in_(own)
     if query.text is not None:
         yield texts.has_words(query.text)
+
+
+def _answered(query: Query) -> Iterator[Any]:
+    if query.unanswered or query.standing is not None:
+        yield IS_WAITING
+    if query.unanswered:
+        yield verdicts.c.review.is_(None)
+    if query.standing is not None:
+        yield verdicts.c.review == query.standing.value
 
 
 def _in_time(query: Query) -> Iterator[ColumnElement[bool]]:
@@ -226,7 +242,7 @@ def row_of(row: Row[Any], keys: Keyring) -> VerdictRow:
         )
     except Locked:
         fields |= {"excerpt": "", "locked": True}
-    fields["review"] = None if row.review is None else outcome_of(row.review)
+    fields["review"] = None if row.review is None else standing_of(row.review)
     return VerdictRow(**{**fields, "decision": decision_of(row.decision)})
 
 
@@ -234,6 +250,14 @@ def outcome_of(value: str) -> Outcome:
     """Read what a column says of a review."""
     try:
         return Outcome(value)
+    except ValueError as error:
+        raise CorruptContent(f"{value!r} stands in place of the outcome of a review") from error
+
+
+def standing_of(value: str) -> Standing:
+    """Read what a column says of where a verdict stands."""
+    try:
+        return Standing(value)
     except ValueError as error:
         raise CorruptContent(f"{value!r} stands in place of the outcome of a review") from error
 

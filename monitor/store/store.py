@@ -202,9 +202,9 @@ class Store:
         with reading(self._engine) as connection:
             return checkpoints.newest(connection)
 
-    def checkpoints(self) -> Iterator[StoredCheckpoint]:
-        """Read all checkpoints, by the number of records that they cover."""
-        size = FIRST
+    def checkpoints(self, *, after: int = FIRST) -> Iterator[StoredCheckpoint]:
+        """Read the checkpoints, by the number of records that they cover, if more than `after`."""
+        size = after
         while True:
             with reading(self._engine) as connection:
                 batch = checkpoints.after(connection, size, BATCH)

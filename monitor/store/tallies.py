@@ -1,7 +1,7 @@
 """Counts over time, each over a bounded stretch that an index holds in full."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,12 @@ from sqlalchemy import (
 )
 
 from monitor.store import chain
+from monitor.store.content import crossed
 from monitor.store.reviews import Turns
 from monitor.store.rows import Answered
 from monitor.store.schema import records, reviews, verdicts
 from monitor.store.search import decision_of, outcome_of
-from monitor.types import Check, Decision
+from monitor.types import Check, Decision, Standing
 
 #: Steps in which scores are counted: 0.001.
 STEPS = 1000
@@ -92,7 +93,10 @@ class Tallies:
             return int(connection.execute(wanted, stretch).scalar_one())
 
     def answered(self, limit: int) -> tuple[Answered, ...]:
-        """Return verdicts with their newest answers, the newest of those first; no runs."""
+        """Return verdicts with their newest answers, the newest of those first; no runs.
+
+        What waits for another person's opinion is left out.
+        """
         with self._turns.reading() as connection:
             rows: list[Row[Any]] = list(connection.execute(_answers.limit(limit)))
         return tuple(map(_answered, rows))
@@ -141,6 +145,7 @@ _answers = (
     .join(records, records.c.seq == verdicts.c.seq)
     .where(
         verdicts.c.run.is_(None),
+        verdicts.c.review.not_in((Standing.SECOND.value, Standing.DISPUTE.value)),
         ~exists().where(
             _later.c.verdict_seq == reviews.c.verdict_seq, _later.c.seq > reviews.c.seq
         ),
@@ -155,19 +160,10 @@ def _answered(row: Row[Any]) -> Answered:
     return Answered(
         created_at=row.created_at,
         scores={check: score for check, score in scores.items() if score is not None},
-        crossed=frozenset(_crossed(chain.body_of(row.body), scores)),
+        crossed=crossed(chain.body_of(row.body)),
         outcome=outcome_of(row.outcome),
         said={check: label for check, label in said.items() if label is not None},
     )
-
-
-def _crossed(body: Mapping[str, Any], scores: Mapping[Check, float | None]) -> Iterator[Check]:
-    """Records of older versions do not tell their thresholds: of them, nothing is known."""
-    told = body.get("verdict", {}).get("checks", {})
-    for check, score in scores.items():
-        limit = told.get(check.value, {}).get("flags_from")
-        if score is not None and limit is not None and score >= limit:
-            yield check
 
 
 def _by_score(check: Check) -> Select[int, int]:

@@ -13,7 +13,7 @@ from monitor.coverage import Coverage, Held
 from monitor.export import ExportError, lines, read
 from monitor.store import Store, StoreError
 from stream.cli import erase
-from stream.cli.evidence import counted, from_folder, print_findings, writing
+from stream.cli.evidence import counted, held_at, print_findings, writing
 from stream.cli.options import (
     DEFAULT_DATABASE,
     DEFAULT_KEY_FILE,
@@ -22,8 +22,11 @@ from stream.cli.options import (
     KeyFile,
     fail,
     open_key,
+    open_places,
     open_store,
 )
+from stream.places import PlaceError
+from stream.publishing import publish_all
 
 app = typer.Typer(no_args_is_help=True, help="Check the tamper-evident record.")
 app.command("erase")(erase.erase)
@@ -66,6 +69,32 @@ def export(
 
 
 @app.command()
+def publish(
+    places: Annotated[
+        list[str],
+        typer.Argument(
+            help="git:FOLDER, a working copy that is committed to and pushed; s3://BUCKET/PATH and "
+            "other object stores; or a folder."
+        ),
+    ],
+    database: Database = DEFAULT_DATABASE,
+) -> None:
+    """Send all signed checkpoints to places that others hold.
+
+    What is there already is left alone. `subtext serve --publish-checkpoints`
+    sends each as it is made; this sends what came before, or fills gaps.
+    """
+    store = open_store(database, must_exist=True)
+    try:
+        for place in open_places(places).values():
+            typer.echo(f"{publish_all(store, place)} checkpoints are in {place.name}.")
+    except (StoreError, PlaceError) as error:
+        raise fail(f"{error}.") from error
+    finally:
+        store.close()
+
+
+@app.command()
 def verify(
     database: Database = DEFAULT_DATABASE,
     export: Annotated[
@@ -76,7 +105,11 @@ def verify(
         typer.Option(help="Public key that must have signed: name+hash+base64. Can be repeated."),
     ] = None,
     checkpoints: Annotated[
-        Path | None, typer.Option(help="Folder with checkpoints that were kept elsewhere.")
+        str | None,
+        typer.Option(
+            help="Where checkpoints were kept: a folder or a working copy of git, or "
+            "s3://BUCKET/PATH and other object stores."
+        ),
     ] = None,
     size: Annotated[
         int | None, typer.Option(help="A number of records that the log once had.")
@@ -108,7 +141,7 @@ def verify(
     Exit code: 0 everything fits, 1 something does not, 64 cannot be read.
     """
     keys = [_verifier(text) for text in key or ()]
-    held = from_folder(checkpoints) if checkpoints else []
+    held = held_at(checkpoints) if checkpoints else []
     if export is None:
         store = open_store(database, must_exist=True, keys=content_keys)
         audit_it = store.audit_chain if chain_only else store.audit

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import typer
 from rich.console import Console
@@ -12,9 +12,14 @@ from rich.progress import track
 
 from dashboard.inert import visible
 from monitor.audit import AuditRecord, Report
+from monitor.checkpoint import MAX_NOTE
 from monitor.coverage import Coverage, Covered, Held
-from monitor.vault import Vault
+from monitor.vault import SUFFIX, Vault
 from stream.cli.options import fail
+from stream.rescore.errors import RescoreError
+
+if TYPE_CHECKING:
+    from stream.rescore.remote import RemoteFile
 
 #: More lines than this about one thing help nobody.
 MAX_LINES = 50
@@ -48,15 +53,32 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def from_folder(folder: Path) -> list[Held]:
-    """Read the checkpoints that somebody kept, or stop: an empty folder proves nothing."""
+def held_at(place: str) -> list[Held]:
+    """Read the checkpoints that somebody kept, or stop: an empty place proves nothing."""
     try:
-        held = list(Vault(folder=folder).all()) if folder.is_dir() else []
-    except OSError as error:
-        raise fail(f"{folder} cannot be read: {error.strerror}.") from error
+        held = _objects(place) if "://" in place else list(Vault(folder=Path(place)).all())
+    except ImportError as error:
+        raise fail("Object stores need pip install 'subtext[rescore]'.") from error
+    except (OSError, RescoreError) as error:
+        raise fail(f"--checkpoints cannot be read: {error}.") from error
     if not held:
-        raise fail(f"--checkpoints: there are no *.checkpoint files in {folder}.")
+        raise fail(f"--checkpoints: there are no *.checkpoint files in {place.partition('?')[0]}.")
     return held
+
+
+def _objects(address: str) -> list[Held]:
+    from stream.rescore.remote import find  # noqa: PLC0415 -- needs pyarrow
+
+    return [
+        Held(source=str(file), note=_note(file))
+        for file in find(address)
+        if file.name.endswith(SUFFIX)
+    ]
+
+
+def _note(file: "RemoteFile") -> str:
+    with file.open("rb") as opened:
+        return opened.read(MAX_NOTE + 1).decode("utf-8", "surrogateescape")
 
 
 def print_findings(report: Report, coverage: Coverage, *, outside: bool) -> bool:

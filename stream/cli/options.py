@@ -18,6 +18,7 @@ from monitor.sealing import FILE_VARIABLE, KEY_VARIABLE, ContentKeyError, Keyrin
 from monitor.signing import KeyFileError, SigningKey
 from monitor.store import Store, StoreError
 from monitor.vault import Vault
+from stream.places import Place, PlaceError, place_of
 from stream.reload import PolicySource
 
 #: What `subtext` exits with when it cannot start or was told something impossible.
@@ -149,6 +150,14 @@ def open_vault(folder: Path | None) -> Vault | None:
         return None if folder is None else Vault.open(folder)
     except OSError as error:
         raise fail(f"--checkpoints: {folder}: {error.strerror}.") from error
+
+
+def open_places(addresses: list[str]) -> dict[str, Place]:
+    """Find where checkpoints go to, or stop with the reason why one cannot be meant."""
+    try:
+        return {address: place_of(address) for address in addresses}
+    except PlaceError as error:
+        raise fail(f"Checkpoints cannot be published: {error}.") from error
 
 
 def is_web_address(text: str) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.errors import MonitorError
+from monitor.opinions import Seconds
 from monitor.retention import RetentionError, Rules
 from monitor.types import Mode
 from stream.cli.gate_options import (
@@ -44,7 +45,19 @@ from stream.cli.options import (
     open_archive,
     open_classifier,
     open_key,
+    open_places,
     open_vault,
+)
+from stream.cli.sign_on import (
+    OidcClaim,
+    OidcClient,
+    OidcDefault,
+    OidcIssuer,
+    OidcOnly,
+    OidcRole,
+    OidcScope,
+    OidcSecret,
+    provider_of,
 )
 from stream.cli.tls import (
     TlsCert,
@@ -119,6 +132,23 @@ def serve(
     webhook: Webhook = None,
     webhook_secret_file: WebhookSecret = None,
     slack_webhook: SlackWebhook = None,
+    oidc_issuer: OidcIssuer = "",
+    oidc_client_id: OidcClient = "",
+    oidc_client_secret_file: OidcSecret = None,
+    oidc_scope: OidcScope = "openid profile email",
+    oidc_claim: OidcClaim = "groups",
+    oidc_role: OidcRole = None,
+    oidc_default_role: OidcDefault = None,
+    oidc_only: OidcOnly = False,
+    second_review: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="SUBTEXT_SECOND_REVIEW",
+            help="Ask a second person, who does not know the first answer: about `blocks`, about "
+            "`all`, or about so many of what is answered, by chance: 10%. Can be repeated.",
+            rich_help_panel=_DASHBOARD,
+        ),
+    ] = None,
     mode: Annotated[
         Mode | None,
         typer.Option(help="Overrides the policy, rules included: observe, hold or buffer."),
@@ -153,6 +183,16 @@ def serve(
         typer.Option(
             envvar="SUBTEXT_CHECKPOINTS",
             help="Folder for copies of the signed checkpoints: best one that others keep.",
+            rich_help_panel=_RECORD,
+        ),
+    ] = None,
+    publish_checkpoints: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="SUBTEXT_PUBLISH_CHECKPOINTS",
+            help="Send every signed checkpoint to a place that others hold: git:FOLDER, a working "
+            "copy that is committed to and pushed; s3://BUCKET/PATH and other object stores; or a "
+            "folder. Sent again until it is there. Can be repeated.",
             rich_help_panel=_RECORD,
         ),
     ] = None,
@@ -260,10 +300,23 @@ def serve(
 
     tls = sidecar_tls(tls_cert, tls_key, tls_client_ca)
     towards = upstream_tls(upstream, upstream_ca, upstream_cert, upstream_key)
+    seconds = _seconds(second_review or [])
+    provider = provider_of(
+        issuer=oidc_issuer,
+        client_id=oidc_client_id,
+        secret_file=oidc_client_secret_file,
+        scope=oidc_scope,
+        claim=oidc_claim,
+        roles=oidc_role,
+        default=oidc_default_role,
+        only=oidc_only,
+        dashboard_url=dashboard_url,
+    )
     hooks = told_to(webhook, webhook_secret_file, slack_webhook, dashboard_url)
     exporting = _open_telemetry() if otel else None
     store = open_archive(database, keys=content_keys)
-    if not (unauthenticated_dashboard or _loopback(dashboard_host) or store.accounts.anyone()):
+    guarded = provider is not None or store.accounts.anyone()
+    if not (unauthenticated_dashboard or _loopback(dashboard_host) or guarded):
         store.close()
         raise fail(
             f"The dashboard shows every trace and there is no user who could log in: "
@@ -271,6 +324,7 @@ def serve(
             "say --unauthenticated-dashboard to accept that."
         )
     key, vault = open_key(key_file), open_vault(checkpoints)
+    places = open_places(publish_checkpoints or [])
     elsewhere: Gate | None = None
     classifier: Classifier
     if gate is GateKind.KAFKA:
@@ -297,6 +351,7 @@ def serve(
         source=source,
         policy=obey(source),
         notary=Notary(store, key, vault),
+        places=places,
         retention=retention,
         settings=Settings(
             upstream=upstream or "",
@@ -320,6 +375,8 @@ def serve(
             public_url=dashboard_url.rstrip("/"),
         ),
         hooks=hooks,
+        seconds=seconds,
+        provider=provider,
         demo=demo,
         gate=elsewhere,
         tracer=exporting.tracer if exporting else None,
@@ -353,6 +410,14 @@ def _rules(texts: list[str], allowed: str | None) -> Rules:
         return Rules.read(texts, allowed)
     except RetentionError as error:
         raise fail(f"--keep-text: {error}.") from error
+
+
+def _seconds(words: list[str]) -> Seconds:
+    """Read about what a second person is asked, or stop with what is wrong."""
+    try:
+        return Seconds.read(words)
+    except ValueError as error:
+        raise fail("--second-review: say off, blocks, all, or a share such as 10%.") from error
 
 
 def _check_header(name: str) -> None:

@@ -11,7 +11,7 @@ from pyarrow import fs
 
 from stream.rescore.errors import RescoreError
 
-__all__ = ["RemoteFile", "find", "is_address", "shown"]
+__all__ = ["RemoteFile", "find", "is_address", "put_new", "shown", "system_of"]
 
 #: Bytes that are fetched at a time.
 _FETCHED = 4 * 2**20
@@ -44,7 +44,7 @@ class RemoteFile:
         """Open it to read bytes; raises OSError."""
         if mode != "rb":
             raise ValueError(mode)
-        system, _ = _system(self.origin)
+        system, _ = system_of(self.origin)
         raw = cast("io.RawIOBase", system.open_input_file(self.path))
         return io.BufferedReader(raw, _FETCHED)
 
@@ -59,7 +59,7 @@ def find(address: str) -> list[RemoteFile]:
 
     Raises RescoreError when there is no way to look.
     """
-    system, path = _system(address)
+    system, path = system_of(address)
     try:
         found = system.get_file_info(path)
         if found.type is fs.FileType.File:
@@ -82,8 +82,18 @@ def _file(address: str, found: fs.FileInfo, below: str) -> RemoteFile:
     )
 
 
+def put_new(address: str, name: str, data: bytes) -> None:
+    """Write a file below an address unless it is there; raises OSError."""
+    system, folder = system_of(address)
+    path = f"{folder.rstrip('/')}/{name}"
+    if system.get_file_info(path).type is not fs.FileType.NotFound:
+        return
+    with system.open_output_stream(path) as out:
+        out.write(data)
+
+
 @lru_cache(16)
-def _system(address: str) -> tuple[fs.FileSystem, str]:
+def system_of(address: str) -> tuple[fs.FileSystem, str]:
     """The file system of an address, and the path in it."""
     try:
         return cast("tuple[fs.FileSystem, str]", fs.FileSystem.from_uri(address))

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -62,8 +63,9 @@ class Site:
             return thread.submit(lambda: asyncio.run(all_of_them())).result()
 
 
-@pytest.fixture
-def site():
+@contextmanager
+def serving():
+    """A dashboard with an empty store, while it is served."""
     store = Store.open("sqlite://")
     app = create_app(
         store=store,
@@ -84,6 +86,19 @@ def site():
         server.should_exit = True
         thread.join()
     store.close()
+
+
+@pytest.fixture
+def site():
+    with serving() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shared_site():
+    """One for all tests of a module, which only look at it."""
+    with serving() as found:
+        yield found
 
 
 @dataclass

@@ -85,7 +85,7 @@ def test_a_session_ends_by_time_logout_password_and_disabling(accounts):
 
     secret = opened()
     assert accounts.session(secret, now=LATER) is None
-    accounts.close_session(secret)
+    accounts.close_session(secret, at=NOW)
     assert accounts.session(secret, now=NOW) is None
     for end in (
         lambda: accounts.set_password("anna", HASH, at=NOW),

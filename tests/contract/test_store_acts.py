@@ -1,7 +1,7 @@
 """Whatever somebody may have to answer for leaves a record in the chain."""
 
 from classifiers.port import Check, Thresholds
-from monitor.accounts import Role, Token
+from monitor.accounts import Outsider, Role, Token
 from monitor.audit import Kind
 from monitor.policy_file import parse
 from monitor.rulebook import to_toml
@@ -35,6 +35,10 @@ def review(outcome):
 
 def token():
     return Token(token_id="t", name="gateway", scopes=frozenset(), created_at=AT, revoked=False)
+
+
+def outsider(role=None):
+    return Outsider(subject="https://idp 1", name="ben", role=role, follows=True)
 
 
 #: What is done, and what the chain says of it: the kind, and what tells it from others of its kind.
@@ -97,6 +101,24 @@ ACTS = [
         Act.LOGGED_IN,
     ),
     (
+        "a user logs out",
+        lambda s, _: s.accounts.close_session("0" * 64, at=AT),
+        Kind.ACCOUNT,
+        Act.LOGGED_OUT,
+    ),
+    (
+        "a provider vouches for somebody without a role",
+        lambda s, _: s.accounts.sign_in(outsider(), "2" * 64, at=AT, until="2027"),
+        Kind.ACCOUNT,
+        Act.SIGN_IN_REFUSED,
+    ),
+    (
+        "a list is exported",
+        lambda s, _: s.accounts.tell_export("csv", by="anna", chosen="text", at=AT),
+        Kind.ACCOUNT,
+        Act.EXPORTED,
+    ),
+    (
         "a password changes",
         lambda s, _: s.accounts.set_password("anna", "other", at=AT),
         Kind.ACCOUNT,
@@ -151,4 +173,15 @@ def test_each_act_appends_one_record_that_tells_it(shared_url, sample):
 
 def test_no_kind_of_record_is_left_out():
     assert {kind for _, _, kind, _ in ACTS} == set(Kind)
-    assert {mark for _, _, kind, mark in ACTS if kind is Kind.ACCOUNT} == set(Act)
+    told = {mark for _, _, kind, mark in ACTS if kind is Kind.ACCOUNT}
+    assert told | {Act.ROLE_CHANGED} == set(Act)
+
+
+def test_a_role_that_changed_at_the_provider_is_told_besides_the_sign_in(shared_url):
+    store = Store.open(shared_url)
+    for number, role in enumerate((Role.VIEWER, Role.LEAD, Role.LEAD)):
+        store.accounts.sign_in(outsider(role), str(number) * 64, at=AT, until="2027")
+    acts = [record.body["act"] for record in store.records()]
+    assert acts == ["user_added", "logged_in", "role_changed", "logged_in", "logged_in"]
+    assert store.audit().ok
+    store.close()

@@ -10,7 +10,7 @@ from monitor import audit, export
 from monitor.audit import Kind
 from monitor.store import Asker, Conflict, CorruptContent, Query, Store
 from monitor.store.schema import metadata
-from monitor.types import Check, Decision, Outcome, Review
+from monitor.types import Check, Decision, Outcome, Review, Standing
 
 NOW, LATER, MUCH_LATER = ("2026-01-01T10:00:00.000Z", "2026-01-01T10:15:00.000Z", "2026-01-02")
 ALL = Query(limit=100)
@@ -71,7 +71,7 @@ def test_an_answer_to_what_changed_meanwhile_is_refused(store, fill):
         store.reviews.record(review(name="ben"), after=0)
     store.reviews.record(review(name="ben", outcome=Outcome.DISMISS), after=1)
     assert [r.review.reviewer for r in store.reviews.of("verdict-0")] == ["anna", "ben"]
-    assert store.verdicts(Query()).rows[0].review is Outcome.DISMISS
+    assert store.verdicts(Query()).rows[0].review is Standing.DISMISS
     assert store.audit().ok
 
 
@@ -227,6 +227,7 @@ def shared_tamper():
     ("statement", "found"),
     [
         ("UPDATE reviews SET outcome = 'dismiss'", "altered: outcome"),
+        ("UPDATE reviews SET standing = 'second'", "altered: standing"),
         ("UPDATE reviews SET reviewer = 'ben'", "altered: reviewer"),
         ("UPDATE reviews SET created_at = '1999'", "altered: created_at"),
         ("UPDATE reviews SET deception = NULL", "altered: deception"),
@@ -257,7 +258,7 @@ def test_a_verdict_hidden_from_the_queue_is_found(store, fill, shared_tamper):
 
 def test_a_review_row_that_no_record_knows_is_found(store, fill, shared_tamper):
     fill(store, 2)
-    row = "(1, 'x', 0, 'eve', '2026', 'confirm', NULL, NULL, NULL, '')"
+    row = "(1, 'x', 0, 'eve', '2026', 'confirm', NULL, NULL, NULL, '', 'confirm')"
     shared_tamper(store, f"INSERT INTO reviews VALUES {row}")  # noqa: S608
     shared_tamper(store, "UPDATE verdicts SET review = 'confirm' WHERE seq = 0")
     assert "has a row of reviews, but is no review" in [p.what for p in store.audit().problems]

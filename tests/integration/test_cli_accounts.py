@@ -114,3 +114,25 @@ def test_a_public_address_is_served_only_with_a_user_who_can_log_in(run, tmp_pat
     assert "no user who could log in" in run(*words).stderr
     add(run)
     assert "The model was refused" in run(*words).stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--oidc-client-id", "x"], "go with --oidc-issuer"),
+        (["--oidc-issuer", "https://idp.example"], "needs --oidc-client-id and --dashboard-url"),
+        (["--oidc-issuer", "http://idp.example", *["--oidc-client-id", "x"]], "https://"),
+        (["--oidc-issuer", "https://idp.example", *["--oidc-client-id", "x"]], "Nobody would"),
+        (
+            ["--oidc-issuer", "https://i.example", *["--oidc-client-id", "x", "--oidc-role", "a"]],
+            "GROUP=",
+        ),
+        (["--second-review", "some"], "--second-review: say off, blocks, all"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused_before_anything_starts(options, told, tmp_path):
+    address = ["--dashboard-url", "https://monitor.example"] if "x" in options[3:] else []
+    start = ["serve", "--demo", "--database", f"sqlite:///{tmp_path}/audit.db"]
+    result = CliRunner().invoke(app, [*start, *options, *address])
+    assert (result.exit_code, told in result.output) == (64, True), result.output
+    assert not list(tmp_path.iterdir())

@@ -174,7 +174,7 @@ async def test_what_is_escalated_is_settled_by_a_lead(people, store, judged):
     reviewer, lead = people["reviewer"], people["lead"]
     await reviewer.answer(judged[2], "escalate")
     page = await reviewer.see(f"/verdicts/{judged[2]}")
-    assert "Escalated: a lead decides." in page
+    assert "This was escalated: a lead decides." in page
     assert 'id="answer"' not in page
     forged = {"outcome": "dismiss", "after": "1", "review_id": "x"}
     refused = await reviewer.post(f"/verdicts/{judged[2]}/reviews", **forged)

@@ -171,3 +171,16 @@ def test_what_parquet_cannot_hold_is_replaced():
     row = {**dict.fromkeys(COLUMNS), "excerpt": "a\ud800"}
     found = b"".join(parquet([[row]], COLUMNS))
     assert pq.read_table(io.BytesIO(found)).to_pylist()[0]["excerpt"] == "a?"
+
+
+async def test_who_takes_the_list_away_is_on_record_without_a_word_of_it(store):
+    async with client(store) as http:
+        for kind in ("csv", "jsonl"):
+            found = await http.get(f"/export.{kind}?text=CANARY&decision=block")
+            assert found.status_code == 200
+    told = [record.body for record in store.records() if record.kind == "account"]
+    assert [(t["act"], t["name"], t["by"], t["chosen"]) for t in told] == [
+        ("exported", "list as csv", "local", "decision text"),
+        ("exported", "list as jsonl", "local", "decision text"),
+    ]
+    assert "CANARY" not in str(told)

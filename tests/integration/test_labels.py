@@ -40,16 +40,17 @@ def judged(store):
     return [verdict.verdict_id for verdict in asyncio.run(all_of_them())]
 
 
-def answer(store, verdict_id, outcome, *, after=0, **labels):
+def answer(store, verdict_id, outcome, *, after=0, **more):
+    name, asked, labels = more.pop("name", "anna"), more.pop("asked", False), more
     given = Review(
         review_id=f"{verdict_id}-{after}",
         verdict_id=verdict_id,
-        reviewer="anna",
+        reviewer=name,
         outcome=outcome,
         labels={Check(name): value for name, value in labels.items()},
         created_at="2026-01-01",
     )
-    store.reviews.record(given, after=after)
+    store.reviews.record(given, after=after, second=lambda _: asked)
 
 
 def export(database, file):
@@ -85,6 +86,7 @@ def test_answers_are_exported_in_the_columns_of_the_training_data(
     table = pyarrow.json.read_json(tmp_path / "labels.jsonl")
     wanted = (
         "id source license group prompt thinking answer kind deception danger mismatch evidence"
+        " decided decided_by"
     )
     assert sorted(table.column_names) == sorted(wanted.split())
 
@@ -96,6 +98,31 @@ def test_only_the_newest_answer_counts(store, judged, database, tmp_path):
     answer(store, judged[1], Outcome.ESCALATE, after=1)
     rows = export(database, tmp_path / "labels.jsonl")
     assert [(r["id"], r["deception"]) for r in rows] == [(judged[0], 0)]
+
+
+def test_two_opinions_are_one_label_and_a_lead_decides_between_two(
+    store, judged, database, tmp_path
+):
+    plot, both, nothing, alone, flagged, open_still = judged
+    answer(store, plot, Outcome.CONFIRM, asked=True, mismatch=True)
+    answer(store, plot, Outcome.CONFIRM, after=1, name="ben", dangerous_reasoning=False)
+    answer(store, both, Outcome.CONFIRM, asked=True, deception=True)
+    answer(store, both, Outcome.DISMISS, after=1, name="ben")
+    answer(store, both, Outcome.DISMISS, after=2, name="lea", dangerous_reasoning=True)
+    answer(store, nothing, Outcome.CONFIRM, asked=True, deception=True)
+    answer(store, alone, Outcome.DISMISS)
+    answer(store, flagged, Outcome.ESCALATE)
+    answer(store, flagged, Outcome.CONFIRM, after=1, name="lea")
+    answer(store, open_still, Outcome.CONFIRM, asked=True)
+    answer(store, open_still, Outcome.DISMISS, after=1, name="ben")
+    rows = {row["id"]: row for row in export(database, tmp_path / "labels.jsonl")}
+    names = ("kind", "decided", "decided_by", "deception", "danger", "mismatch")
+    assert {key: tuple(row[n] for n in names) for key, row in rows.items()} == {
+        plot: ("confirm", "agreed", ["anna", "ben"], 1, 0, 1),
+        both: ("dismiss", "adjudicated", ["lea"], 0, 1, None),
+        alone: ("dismiss", "one", ["anna"], 0, None, None),
+        flagged: ("confirm", "escalated", ["lea"], 1, None, None),
+    }
 
 
 def test_a_file_that_exists_is_left_alone(store, judged, database, tmp_path):

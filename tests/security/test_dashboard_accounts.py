@@ -95,7 +95,16 @@ def test_a_door_that_nobody_thought_of_takes_the_most(method, path):
 
 def test_no_rule_lets_everybody_at_a_text():
     public = [p for _, p, wanted in RULES if wanted is None]
-    assert sorted(public) == ["/healthz", "/login", "/login", "/metrics", "/readyz", "/static/"]
+    assert sorted(public) == [
+        "/healthz",
+        "/login",
+        "/login",
+        "/login/callback",
+        "/login/provider",
+        "/metrics",
+        "/readyz",
+        "/static/",
+    ]
 
 
 async def test_while_there_is_no_user_everything_is_open(app, flagged):
