@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from dashboard import (
+    again,
     api,
     desk,
     export,
@@ -28,7 +29,7 @@ from dashboard import (
 from dashboard.answers import problem
 from dashboard.entry import Entry
 from dashboard.guard import Guard
-from dashboard.port import Console, Judge, Parquet, PolicyFile, Records
+from dashboard.port import NO_OTHERS, Console, Judge, Others, Parquet, PolicyFile, Records
 from dashboard.refusal import RefusedError
 from dashboard.relying import RelyingParty
 from dashboard.trends import Trends
@@ -57,6 +58,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     parquet: Parquet | None = None,
     seconds: Seconds = NO_SECONDS,
     provider: Provider | None = None,
+    others: Others = NO_OTHERS,
 ) -> FastAPI:
     """Build the reviewers' console and the API.
 
@@ -65,7 +67,8 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     `policy` is the one in force now. `allowed_hosts` are the names it answers for. `try_line` is a
     command that sends a first trace. `metrics` gives Prometheus text. `policy_file` is where
     leads may change thresholds. `settings` is shown to admins. `parquet` writes
-    Parquet. `seconds` says which verdicts a second person is asked about.
+    Parquet. `seconds` says which verdicts a second person is asked about. `others` score a stored
+    trace once more.
     """
     console = Console(
         store=store,
@@ -80,6 +83,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
         metrics=metrics,
         seconds=seconds,
         provider=provider,
+        others=others,
     )
     # The interactive documentation would load scripts from another origin.
     app = FastAPI(title="Subtext", docs_url=None, redoc_url=None, debug=False)
@@ -87,6 +91,7 @@ def create_app(  # noqa: PLR0913 - keyword-only: what a server is made of
     app.include_router(pages.routes(console))
     app.include_router(runs.routes(console))
     app.include_router(desk.routes(console))
+    app.include_router(again.routes(console))
     app.include_router(login.routes(console))
     app.include_router(overview.routes(console))
     app.include_router(thresholds.routes(console))

@@ -99,7 +99,7 @@ def verdict_path(windows: Windows, verdict_id: str) -> str:
 def show_verdict(
     console: Console, who: Identity, verdict_id: str, windows: Windows, draft: Draft
 ) -> Response:
-    """The page of a verdict, with an answer that could not be recorded if there is one."""
+    """The page of a verdict, with what came of a form if one was sent."""
     stored = console.store.verdict(verdict_id)
     if stored is None:
         return not_found(console)
@@ -117,6 +117,7 @@ def show_verdict(
             "document": stored.document,
             "review": review_view(history, claim, who, draft),
             "view": trace_view(stored, console.policy().top.thresholds, windows.first),
+            "again": draft.again,
             "turns": _turns(console, stored.row),
             "talk": _talk(stored.row).link("/"),
             "older": older(console.store, filters, stored.row.seq),

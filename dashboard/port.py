@@ -1,7 +1,8 @@
 """What the dashboard needs from the rest of the monitor."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
 from classifiers.port import Check, Thresholds
@@ -16,6 +17,9 @@ from monitor.types import Trace, Verdict
 
 #: Judges a trace and records the verdict before it returns.
 Judge: TypeAlias = Callable[[Trace], Awaitable[Verdict]]
+#: Judges by name of their model, which record nothing.
+Others: TypeAlias = Mapping[str, Judge]
+NO_OTHERS: Others = MappingProxyType({})
 
 
 class Records(Protocol):
@@ -140,3 +144,5 @@ class Console:
     provider: Provider | None = None
     #: Which verdicts a second person is asked about.
     seconds: Seconds = NO_SECONDS
+    #: Models that a stored trace can be scored with once more.
+    others: Others = field(default_factory=dict)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from classifiers.port import Check
 from dashboard.identity import Identity
+from dashboard.trace_view import Again
 from monitor.accounts import Right
 from monitor.opinions import Opinion, refusal
 from monitor.store import Claim, StoredReview
@@ -14,11 +15,12 @@ from monitor.types import Standing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """An answer that could not be recorded, to be shown again."""
+    """What came of a form: an answer that could not be recorded, or what another model says."""
 
     message: str = ""
     note: str = ""
     labels: Mapping[Check, bool] = field(default_factory=dict)
+    again: Again | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

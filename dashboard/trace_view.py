@@ -8,7 +8,7 @@ from classifiers.port import Check, Thresholds
 from dashboard.chart import Chart, chart
 from dashboard.spans import NAMES, WINDOW, Cue, Span, cues, spans
 from monitor.store.rows import StoredVerdict
-from monitor.types import Channel, Trace
+from monitor.types import Channel, Decision, Trace, Verdict
 
 #: Evidence of each check listed above the text; the rest is marked in the text all the same.
 MAX_LISTED = 5
@@ -83,6 +83,48 @@ class TraceView:
             c for check in Check for c in [c for c in strongest if c.check is check][:MAX_LISTED]
         )
         return sorted(kept, key=lambda cue: cue.number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One check: as it is recorded, and as another model has it. None where it was not scored."""
+
+    name: str
+    recorded: float | None
+    now: float | None
+
+    @property
+    def change(self) -> float | None:
+        """By how much the probability differs."""
+        if self.recorded is None or self.now is None:
+            return None
+        return self.now - self.recorded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """What another model says of the trace, beside what is recorded."""
+
+    model: str
+    pairs: list[Pair]
+    decision: Decision
+    #: Why it could not judge all of it.
+    unscored: str | None
+
+    @classmethod
+    def of(cls, stored: StoredVerdict, verdict: Verdict) -> "Again":
+        """Put a new verdict beside the recorded one."""
+        recorded: Mapping[str, Any] = stored.document["checks"]
+        now = {a.check: a.probability for a in verdict.assessments}
+        return cls(
+            model=verdict.versions.model,
+            pairs=[
+                Pair(name=NAMES[c], recorded=recorded[c.value]["probability"], now=now.get(c))
+                for c in Check
+            ],
+            decision=verdict.decision,
+            unscored=verdict.unscored,
+        )
 
 
 def trace_view(

@@ -68,6 +68,10 @@ def _answer(one: _Asked, error: Exception | None) -> None:
         one.written.set_exception(error)
 
 
+async def forget(_verdict: Verdict, _trace: Trace) -> None:
+    """Record nothing: for verdicts that whoever asked keeps, or nobody."""
+
+
 def recorder(store: Store) -> Recorder:
     """Return a `record` for the engine: what it wrote is durable when it returns."""
     return _Pen(store).record

@@ -18,14 +18,14 @@ from rich.console import Console
 from classifiers.port import Classifier
 from dashboard.app import LOCAL_HOSTS
 from dashboard.app import create_app as create_dashboard
-from dashboard.port import Parquet
+from dashboard.port import Others, Parquet
 from monitor.clock import utc_now
 from monitor.engine import Engine
 from monitor.health import Health, ModelProbe, Part, store_probe
 from monitor.judging import Judge
 from monitor.notary import Notary
 from monitor.opinions import NO_SECONDS, Seconds
-from monitor.recording import recorder
+from monitor.recording import forget, recorder
 from monitor.retention import KEEP_ALL, Rules
 from monitor.rulebook import Rulebook, to_toml
 from monitor.single_sign_on import Provider
@@ -94,6 +94,8 @@ class Server:
     seconds: Seconds = NO_SECONDS
     #: Observes judged responses; without one, nobody does.
     tracer: Tracer | None = None
+    #: Score stored traces once more, beside `classifier`; they record nothing.
+    others: tuple[Engine, ...] = ()
 
     async def run(self) -> None:
         """Serve until SIGINT or SIGTERM; then let running responses end and be recorded."""
@@ -114,7 +116,8 @@ class Server:
             policy=to_toml(self.policy), version=self.policy.version, created_at=utc_now()
         )
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(self.classifier.aclose)
+            for one in (self.classifier, *(other.classifier for other in self.others)):
+                stack.push_async_callback(one.aclose)
             stack.callback(self.store.close)
             # Ends after the last checkpoint was made.
             await stack.enter_async_context(publishing(self.places, self.store))
@@ -161,6 +164,7 @@ class Server:
             policy_file=WrittenPolicy.of(self.source),
             seconds=self.seconds,
             provider=self.provider,
+            others=self._judges(),
         )
         config = uvicorn.Config(
             app, log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=2
@@ -176,6 +180,14 @@ class Server:
         finally:
             server.should_exit = True
             await task
+
+    def _judges(self) -> Others:
+        """Who can score a stored trace once more, by the name of their models."""
+        engines = list(self.others)
+        if self.gate is None:
+            rules = self.policy
+            engines.insert(0, Engine(classifier=self.classifier, policy=rules, record=forget))
+        return {engine.classifier.identity.model: engine.judge for engine in engines}
 
     def _health(self, judge: Judge) -> Health:
         store = store_probe(self.store)

@@ -73,6 +73,7 @@ from stream.reload import PolicySource
 
 if TYPE_CHECKING:
     from classifiers.port import Classifier
+    from monitor.engine import Engine
     from stream.kafka.gate import Gate
     from stream.otel import Exporting
 
@@ -175,6 +176,15 @@ def serve(
         ),
     ] = "",
     model: ModelDir = None,
+    other_model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            envvar="SUBTEXT_OTHER_MODEL",
+            help="Another model folder, with which a stored trace can be scored once more on its "
+            "page; nothing of that is recorded. Can be repeated; each takes memory.",
+            rich_help_panel=_DASHBOARD,
+        ),
+    ] = None,
     database: Database = DEFAULT_DATABASE,
     key_file: KeyFile = DEFAULT_KEY_FILE,
     content_keys: ContentKeys = None,
@@ -377,6 +387,7 @@ def serve(
         hooks=hooks,
         seconds=seconds,
         provider=provider,
+        others=_others(other_model or [], policy, mode),
         demo=demo,
         gate=elsewhere,
         tracer=exporting.tracer if exporting else None,
@@ -402,6 +413,19 @@ def _open_telemetry() -> "Exporting":
         raise fail("--otel needs OpenTelemetry: pip install 'subtext[otel]'.") from error
     except ValueError as error:
         raise fail(f"--otel: {error}") from error
+
+
+def _others(folders: list[Path], policy: Path | None, mode: Mode | None) -> tuple["Engine", ...]:
+    """Load further models; where the policy sets no thresholds, each has its own."""
+    from monitor.engine import Engine  # noqa: PLC0415 -- likewise
+    from monitor.recording import forget  # noqa: PLC0415
+
+    found = []
+    for folder in folders:
+        classifier = open_classifier(folder)
+        source = PolicySource(file=policy, defaults=dict(classifier.thresholds), mode=mode)
+        found.append(Engine(classifier=classifier, policy=obey(source), record=forget))
+    return tuple(found)
 
 
 def _rules(texts: list[str], allowed: str | None) -> Rules:

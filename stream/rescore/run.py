@@ -12,6 +12,7 @@ from monitor.clock import utc_now
 from monitor.dialects.logs import FieldMap
 from monitor.engine import Engine
 from monitor.metrics import Counted
+from monitor.recording import forget
 from monitor.rulebook import Rulebook
 from monitor.types import Trace, Verdict
 from stream.rescore.inputs import Input, Item
@@ -78,10 +79,6 @@ class Progress:
     tokens: int = 0
     #: Records that were finished before this process began, and are read past.
     behind: bool = False
-
-
-async def forget(_verdict: Verdict, _trace: Trace) -> None:
-    """Record nothing: a run records its verdicts itself, part by part."""
 
 
 def bulk_engine(classifier: Classifier, rules: Rulebook) -> Engine:
