@@ -17,7 +17,9 @@ SEGMENTER_VERSION = "2"
 MIN_WEIGHT, MAX_WEIGHT = 200, 360
 #: Code points after which a step ends whatever they weigh (invisible text weighs nothing).
 MAX_CODE_POINTS = 2048
-_ENDS = re.compile(r"\n|[.!?…．][\"')\]*”’]?\s|[。！？；]")
+#: What a disguise may put between a full stop and the space behind it.
+_UNSEEN = f"{INVISIBLE.pattern}*+"
+_ENDS = re.compile(rf"\n|[.!?…．]{_UNSEEN}[\"')\]*”’＂＇）］＊]?{_UNSEEN}\s|[。！？]")
 _SPACE = re.compile(r"\s")
 
 

@@ -5,6 +5,7 @@ from base64 import b64encode, urlsafe_b64encode
 import pytest
 
 from classifiers.normalise import normalise
+from classifiers.segment import segment
 
 
 @pytest.mark.parametrize(
@@ -80,3 +81,19 @@ def test_a_part_of_base64_is_read_too(lost):
 )
 def test_what_only_looks_like_base64_is_left_alone(honest):
     assert normalise(honest).text == honest
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        "\u200b".join,
+        lambda text: text.translate(str.maketrans("aceopxyAE", "асеорхуАЕ")),
+        lambda text: text.translate({point: point + 0xFEE0 for point in range(0x21, 0x7F)}),
+    ],
+    ids=["zero-width", "homoglyphs", "full-width"],
+)
+def test_a_disguise_does_not_move_the_boundaries_of_steps(disguise):
+    text = 'I will hide it; nobody looks at "the log". Then I say that all went well. ' * 9
+    plain = [piece.text.strip() for piece in segment(text)]
+    assert len(plain) > 2
+    assert [piece.text.strip() for piece in segment(disguise(text))] == plain
