@@ -269,8 +269,8 @@ async def _send(
     output = relay.output()
     first = await anext(output, b"")
     response = _response(request, reply, relay)
-    await response.prepare(request)
     with suppress(ConnectionResetError):  # the client left; the verdict is recorded all the same
+        await response.prepare(request)
         await _write(request, response, first)
         async for data in output:
             await _write(request, response, data)

@@ -267,6 +267,22 @@ async def test_a_client_that_leaves_aborts_the_upstream_and_is_recorded(sidecar)
     assert (await setup.verdict()).steps
 
 
+async def test_a_client_that_left_before_the_headers_is_no_error_of_ours(
+    sidecar, monkeypatch, caplog
+):
+    class Late(web.StreamResponse):
+        async def prepare(self, _request):
+            raise ConnectionResetError("Cannot write to closing transport")
+
+    setup = await sidecar()
+    setup.upstream.replies(json.dumps(reply(CLEAN)).encode())
+    monkeypatch.setattr(proxy, "_response", lambda *_: Late())
+    with pytest.raises(aiohttp.ClientError):
+        await setup.post(ASK)
+    assert (await setup.verdict()).decision is Decision.ALLOW
+    assert "Error handling request" not in caplog.text
+
+
 async def test_errors_of_the_server_pass_as_they_are(sidecar):
     setup = await sidecar()
     setup.upstream.replies(b'{"error": {"message": "no such model"}}', status=404)
