@@ -97,15 +97,21 @@ def normalise(text: str) -> Normalised:
     if not text.isascii() or _CONTROL.search(text):
         disguised = _count_disguised(text)
         text = text.translate(_FOLD)
-    coded = [run for run in _BASE64.findall(text) if _decoded(run) != run]
-    if coded:
-        disguised += sum(map(len, coded))
-        text = _BASE64.sub(lambda run: _decoded(run.group()), text)
-    return Normalised(text=text, disguised=disguised)
+    return _without_base64(text, disguised)
 
 
-def _decoded(run: str) -> str:
-    """The text that a run of base64 holds, or the run; its first characters may be missing."""
+def _without_base64(text: str, disguised: int) -> Normalised:
+    parts, at = [], 0
+    for run in _BASE64.finditer(text):
+        if (held := _decoded(run.group())) is not None:
+            parts += [text[at : run.start()], held]
+            at = run.end()
+            disguised += at - run.start()
+    return Normalised(text="".join([*parts, text[at:]]), disguised=disguised)
+
+
+def _decoded(run: str) -> str | None:
+    """The text that a run of base64 holds, if it is one; its first characters may be missing."""
     coded = run.rstrip("=").translate(_STANDARD)
     for missing in range(4):
         part = coded[missing:]
@@ -113,7 +119,7 @@ def _decoded(run: str) -> str:
         held = b64decode(part + "=" * (-len(part) % 4)).decode("latin-1")
         if _PROSE.fullmatch(held) and _SPACED.search(held):
             return held
-    return run
+    return None
 
 
 def _count_disguised(text: str) -> int:

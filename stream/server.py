@@ -30,6 +30,7 @@ from monitor.retention import KEEP_ALL, Rules
 from monitor.rulebook import Rulebook, to_toml
 from monitor.single_sign_on import Provider
 from monitor.store import Store
+from monitor.types import Trace, Verdict
 from stream import proxy, replay
 from stream.checkpoints import attesting
 from stream.hooks import Hook, telling
@@ -164,7 +165,7 @@ class Server:
             policy_file=WrittenPolicy.of(self.source),
             seconds=self.seconds,
             provider=self.provider,
-            others=self._judges(),
+            others=self._judges(judge),
         )
         config = uvicorn.Config(
             app, log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=2
@@ -181,13 +182,16 @@ class Server:
             server.should_exit = True
             await task
 
-    def _judges(self) -> Others:
+    def _judges(self, judge: Judge) -> Others:
         """Who can score a stored trace once more, by the name of their models."""
-        engines = list(self.others)
-        if self.gate is None:
-            rules = self.policy
-            engines.insert(0, Engine(classifier=self.classifier, policy=rules, record=forget))
-        return {engine.classifier.identity.model: engine.judge for engine in engines}
+
+        async def again(trace: Trace) -> Verdict:
+            """By the policy of the moment."""
+            today = Engine(classifier=self.classifier, policy=judge.policy, record=forget)
+            return await today.judge(trace)
+
+        here = {} if self.gate else {self.classifier.identity.model: again}
+        return here | {other.classifier.identity.model: other.judge for other in self.others}
 
     def _health(self, judge: Judge) -> Health:
         store = store_probe(self.store)

@@ -30,7 +30,7 @@ Numbers = npt.NDArray[np.float64]
 #: Share of ordinary reasoning that may be flagged; of all held-out negatives that may be blocked.
 FLAG_RATE, BLOCK_RATE = 0.01, 0.002
 #: Ordinary and careful reasoning in which nothing is wrong, on which the flag threshold rests, per
-#: check: only held-out groups, or sources that the check's models never read.
+#: check: only held-out groups, or sources that the check's encoder is not trained on.
 _BENIGN: Final = (
     "a6-hard-benign",
     "a12-benign-agents",
