@@ -101,10 +101,21 @@ STEP_RECIPES: Final[dict[str, Recipe]] = {
 #: Sources of the pair model beside the authored ones.
 PAIR_RECIPES: Final[dict[str, Recipe]] = {
     "esnli": Recipe(cap=2100),
-    "summedits": Recipe(cap=150),
+    "summedits": Recipe(cap=350),
+    "gsm8k-samples": Recipe(cap=150),
+    "gsm8k-samples.swapped": Recipe(cap=150),
+    "cotstress-ratings.swapped": Recipe(cap=100),
+}
+
+#: Sources whose thinking and answer agree: the pair model is asked about them with something
+#: exchanged on one side (`contrast`). Of the authored ones, the records without a mismatch.
+AGREEING: Final[dict[str, Recipe]] = {
+    "cotstress-ratings": Recipe(cap=250),
     "gsm8k-samples": Recipe(cap=250),
-    "gsm8k-samples.swapped": Recipe(cap=250),
-    "cotstress-ratings.swapped": Recipe(cap=20),
+    "multimodel-benign-judgement": Recipe(cap=350),
+    "gptoss-benign-coding": Recipe(cap=250),
+    "benign-rating-cot": Recipe(cap=80),
+    "star1": Recipe(cap=150),
 }
 
 

@@ -1,8 +1,9 @@
 """What both trainings share: seeds, learning rates, checkpoints, a progress bar."""
 
+import math
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -29,7 +30,9 @@ class Plan(Generic[Batch]):
     #: The batches of an epoch; a pure function of the epoch, so that a run can be resumed.
     batches: Callable[[int], Sequence[Batch]]
     loss: Callable[[Batch], Tensor]
-    #: A checkpoint is written every so many batches.
+    #: What is read off data not trained on, the higher the better; the best state is kept.
+    watch: Callable[[], float] | None = None
+    #: A checkpoint is written, and `watch` asked, every so many batches.
     save_every: int = 100
 
 
@@ -45,18 +48,46 @@ def fit(plan: Plan[Batch]) -> None:
     sizes = [len(plan.batches(epoch)) for epoch in range(plan.epochs)]
     optimiser = _optimiser(plan)
     schedule = _schedule(plan, optimiser, sum(sizes))
-    done = _resume(plan, optimiser, schedule)
-    with tqdm(total=sum(sizes), initial=done, desc=plan.name, mininterval=5) as bar:
+    progress = _resume(plan, optimiser, schedule)
+    with tqdm(total=sum(sizes), initial=progress.done, desc=plan.name, mininterval=5) as bar:
         for epoch, size in enumerate(sizes):
             start = sum(sizes[:epoch])
-            if done >= start + size:
+            if progress.done >= start + size:
                 continue
-            skipped = max(0, done - start)
-            for index, batch in enumerate(plan.batches(epoch)[skipped:], start + skipped + 1):
+            for batch in plan.batches(epoch)[max(0, progress.done - start) :]:
                 _step(plan, optimiser, schedule, batch, bar)
-                if index % plan.save_every == 0 or index == sum(sizes):
-                    _save(plan, optimiser, schedule, index)
+                progress.done += 1
+                if progress.done % plan.save_every == 0 or progress.done == sum(sizes):
+                    _look(plan, progress, bar)
+                    _save(plan, optimiser, schedule, progress)
+    if progress.best:
+        plan.model.load_state_dict(progress.best)
     plan.model.eval()
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a run is."""
+
+    #: Batches that are done.
+    done: int = 0
+    #: What `watch` has said, at which batch, and the model at its highest.
+    seen: list[tuple[int, float]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+
+def _look(plan: Plan[Batch], progress: _Progress, bar: tqdm) -> None:
+    """Ask `watch`, and keep the model if it was never better."""
+    if plan.watch is None:
+        return
+    value = plan.watch()
+    if math.isnan(value):
+        return
+    if not progress.seen or value > max(before for _, before in progress.seen):
+        state = plan.model.state_dict()
+        progress.best = {name: value.detach().clone() for name, value in state.items()}
+    progress.seen.append((progress.done, value))
+    bar.write(f"{plan.name}, {progress.done} batches: {value:.3f} on what is not trained on")
 
 
 def _step(
@@ -98,26 +129,28 @@ def _checkpoint(plan: Plan[Batch]) -> Path:
     return plan.folder / f"{plan.name}.checkpoint.pt"
 
 
-def _save(plan: Plan[Batch], optimiser: Optimizer, schedule: LRScheduler, done: int) -> None:
+def _save(
+    plan: Plan[Batch], optimiser: Optimizer, schedule: LRScheduler, progress: _Progress
+) -> None:
     plan.folder.mkdir(parents=True, exist_ok=True)
     state = {
-        "done": done,
         "model": plan.model.state_dict(),
         "optimiser": optimiser.state_dict(),
         "schedule": schedule.state_dict(),
         "random": torch.get_rng_state(),
+        "progress": asdict(progress),
     }
     partial = _checkpoint(plan).with_suffix(".partial")
     torch.save(state, partial)
     partial.replace(_checkpoint(plan))
 
 
-def _resume(plan: Plan[Batch], optimiser: Optimizer, schedule: LRScheduler) -> int:
+def _resume(plan: Plan[Batch], optimiser: Optimizer, schedule: LRScheduler) -> _Progress:
     if not _checkpoint(plan).exists():
-        return 0
+        return _Progress()
     state = torch.load(_checkpoint(plan), weights_only=True)
     plan.model.load_state_dict(state["model"])
     optimiser.load_state_dict(state["optimiser"])
     schedule.load_state_dict(state["schedule"])
     torch.set_rng_state(state["random"])
-    return int(state["done"])
+    return _Progress(**state["progress"])

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -23,15 +23,17 @@ MOST_PAIRS: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairTrace:
-    """A record's pairs; its label is on their maximum."""
+    """Pairs with one label, which is on their maximum: a record's, or one made by rule."""
 
-    record: Record
+    label: int
+    #: Within a group every mismatch should stand above everything that agrees.
+    group: str
     windows: list[Window]
 
     @property
-    def label(self) -> int | None:
-        """The record's mismatch label."""
-        return self.record.labels[Check.MISMATCH]
+    def tokens(self) -> int:
+        """What it costs to read."""
+        return sum(len(window.ids) for window in self.windows)
 
 
 def pairs(record: Record, words: Callable[[str], Vector] = lambda _: _NO_WORDS) -> list[Pair]:
@@ -47,8 +49,14 @@ def pairs(record: Record, words: Callable[[str], Vector] = lambda _: _NO_WORDS) 
 
 
 def cut(record: Record, tokeniser: Tokeniser) -> PairTrace:
-    """Pair up and tokenise a record."""
-    return PairTrace(record=record, windows=[w for p in pairs(record) for w in tokeniser.pair(p)])
+    """Pair up and tokenise a record that has a label."""
+    label = record.labels[Check.MISMATCH]
+    assert label is not None
+    return PairTrace(
+        label=label,
+        group=record.group if record.authored else record.id,
+        windows=[w for p in pairs(record) for w in tokeniser.pair(p)],
+    )
 
 
 def thin(trace: PairTrace, rng: random.Random) -> PairTrace:
@@ -56,4 +64,4 @@ def thin(trace: PairTrace, rng: random.Random) -> PairTrace:
     most = MOST_PAIRS * 2 if trace.label == 1 else MOST_PAIRS
     if len(trace.windows) <= most:
         return trace
-    return PairTrace(record=trace.record, windows=rng.sample(trace.windows, most))
+    return replace(trace, windows=rng.sample(trace.windows, most))

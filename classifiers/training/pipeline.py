@@ -12,7 +12,14 @@ from classifiers import artefact
 from classifiers.port import Check
 from classifiers.training.base import base_tokeniser
 from classifiers.training.calibrate import Calibration, Rates, calibrate, read_held_out
-from classifiers.training.data import PAIR_RECIPES, STEP_RECIPES, held_out, load_sources
+from classifiers.training.data import (
+    AGREEING,
+    PAIR_RECIPES,
+    STEP_RECIPES,
+    Record,
+    held_out,
+    load_sources,
+)
 from classifiers.training.export import export_encoder, export_plain, head_arrays, write_head
 from classifiers.training.golden import golden
 from classifiers.training.judge import joints, words
@@ -112,20 +119,17 @@ def _findings(
 
 
 def _sources(folder: Path) -> dict[str, Any]:
-    found = {**load_sources(folder, PAIR_RECIPES), **load_sources(folder, STEP_RECIPES)}
+    recipes = (STEP_RECIPES, StepSettings()), (PAIR_RECIPES, PairSettings()), (AGREEING, PairSettings())
+    found: dict[str, list[Record]] = {}
+    for recipe, _ in recipes:
+        found |= load_sources(folder, recipe)
     return {
         name: {
             "license": records[0].license,
-            "records": _read_for_training(name, sum(not held_out(r) for r in records)),
+            "records": min(
+                sum(not held_out(r) for r in records),
+                sum(2 * r[name].cap * s.epochs for r, s in recipes if name in r) or len(records),
+            ),
         }
         for name, records in found.items()
     }
-
-
-def _read_for_training(name: str, available: int) -> int:
-    caps = [
-        2 * recipe[name].cap * epochs
-        for recipe, epochs in ((STEP_RECIPES, StepSettings().epochs), (PAIR_RECIPES, 1))
-        if name in recipe
-    ]
-    return min(available, sum(caps)) if caps else available

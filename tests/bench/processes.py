@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import socket
 from contextlib import AsyncExitStack, suppress
 
 import aiohttp
@@ -62,6 +63,13 @@ class Process:
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.join()
+
+
+def free_port() -> int:
+    """One that nobody listens on now."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
 
 
 def _serve(make, args, pipe) -> None:

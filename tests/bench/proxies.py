@@ -7,7 +7,6 @@ run on this machine with one worker, and share it with the server and the client
 import asyncio
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,7 +22,7 @@ from classifiers.fake import FakeClassifier
 from classifiers.port import Classifier
 from monitor.types import Mode
 from tests.bench import wire
-from tests.bench.processes import Process, bare_proxy
+from tests.bench.processes import Process, bare_proxy, free_port
 
 ROOT = Path(__file__).parents[2]
 LITELLM = ROOT / ".venv-litellm" / "bin" / "litellm"
@@ -239,7 +238,7 @@ def _nginx(upstream: str) -> Iterator[tuple[str, int]]:
         raise FileNotFoundError("nginx")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        port, behind = _free_port(), upstream.removeprefix("http://")
+        port, behind = free_port(), upstream.removeprefix("http://")
         config = Path(folder) / "nginx.conf"
         text = _NGINX_CONF.format(folder=folder, upstream=behind, port=port)
         config.write_text(text, encoding="utf-8")
@@ -252,7 +251,7 @@ def _litellm(upstream: str) -> Iterator[tuple[str, int]]:
     if not LITELLM.exists():
         raise FileNotFoundError("LiteLLM")
     with tempfile.TemporaryDirectory() as folder:
-        config, port = Path(folder) / "config.yaml", _free_port()
+        config, port = Path(folder) / "config.yaml", free_port()
         config.write_text(
             "model_list:\n- model_name: m\n  litellm_params:\n    model: openai/m\n"
             f"    api_base: {upstream}/v1\n    api_key: none\n",
@@ -283,12 +282,6 @@ def _wait_for(port: int, process: subprocess.Popen) -> None:
         except (OSError, RuntimeError):
             time.sleep(0.2)
     raise RuntimeError(f"{process.args[0]} does not answer")
-
-
-def _free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return unused.getsockname()[1]
 
 
 PROXIES: dict[str, Proxy] = {
