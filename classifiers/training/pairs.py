@@ -50,10 +50,8 @@ def pairs(record: Record, words: Callable[[str], Vector] = lambda _: _NO_WORDS) 
 
 def cut(record: Record, tokeniser: Tokeniser) -> PairTrace:
     """Pair up and tokenise a record that has a label."""
-    label = record.labels[Check.MISMATCH]
-    assert label is not None
     return PairTrace(
-        label=label,
+        label=record.labels[Check.MISMATCH] or 0,
         group=record.group if record.authored else record.id,
         windows=[w for p in pairs(record) for w in tokeniser.pair(p)],
     )

@@ -119,7 +119,11 @@ def _findings(
 
 
 def _sources(folder: Path) -> dict[str, Any]:
-    recipes = (STEP_RECIPES, StepSettings()), (PAIR_RECIPES, PairSettings()), (AGREEING, PairSettings())
+    recipes = (
+        (STEP_RECIPES, StepSettings()),
+        (PAIR_RECIPES, PairSettings()),
+        (AGREEING, PairSettings()),
+    )
     found: dict[str, list[Record]] = {}
     for recipe, _ in recipes:
         found |= load_sources(folder, recipe)

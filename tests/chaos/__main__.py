@@ -12,7 +12,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=300)
-    parser.add_argument("--faults", type=int, default=0, help="default: one in three seconds")
+    parser.add_argument(
+        "--faults", type=int, default=0, help="default: as many as fit into the time"
+    )
     parser.add_argument("--traces", type=float, default=6, help="per second")
     parser.add_argument("--seed", type=int, default=1, help="of the first round")
     args = parser.parse_args()
@@ -22,8 +24,7 @@ def main() -> int:
     for seed in range(args.seed, args.seed + args.rounds):
         with tempfile.TemporaryDirectory(prefix="subtext-chaos-") as folder:
             traces = some_traces(round(args.traces * args.seconds))
-            faults = args.faults or round(args.seconds / 3)
-            storm = Storm(seed, Path(folder), seconds=args.seconds, faults=faults)
+            storm = Storm(seed, Path(folder), seconds=args.seconds, faults=args.faults)
             report = storm.run(traces)
         told = ", ".join(f"{n} {name}" for name, n in sorted(report.faults.items()))
         counts = [report.lost, report.doubled, report.wrong, report.back]

@@ -6,6 +6,7 @@ replaced, and the broker dies and comes back; then it compares.
 """
 
 import asyncio
+import itertools
 import random
 import signal
 import subprocess
@@ -37,6 +38,8 @@ TOPICS = Topics()
 PARTITIONS = 6
 #: Longest wait, in seconds, for a group under fire to finish what was sent.
 PATIENCE = 240
+#: Longest pause, in seconds, before the next fault.
+PAUSE = 3.0
 
 
 @dataclass
@@ -75,10 +78,13 @@ class _Process(NamedTuple):
 
 
 class Storm:
-    """One round, decided by its seed as far as the machine lets it."""
+    """One round, decided by its seed as far as the machine lets it.
+
+    `faults` is how many there are, however long they take; 0: as many as fit into `seconds`.
+    """
 
     def __init__(
-        self, seed: int, folder: Path, *, seconds: float, faults: int, workers: int = 3
+        self, seed: int, folder: Path, *, seconds: float, faults: int = 0, workers: int = 3
     ) -> None:
         self.report = Report(seed=seed)
         self._random = random.Random(seed)
@@ -193,9 +199,12 @@ class Storm:
 
     def _rage(self) -> None:
         faults = [self._kill, self._stop, self._restart_broker, self._replace, self._kill]
-        pause = self._seconds / max(1, self._faults)
-        for turn in range(self._faults):
+        until = time.monotonic() + self._seconds
+        pause = self._seconds / self._faults if self._faults else PAUSE
+        for turn in itertools.count():
             time.sleep(self._random.uniform(0.3, 1) * pause)
+            if turn >= self._faults if self._faults else time.monotonic() >= until:
+                return
             if turn % len(faults) == 0:
                 self._random.shuffle(faults)
             fault = faults[turn % len(faults)]
