@@ -50,7 +50,7 @@ _RIVALS: Final = {
     for a, b in (pair.split("/") for pair in _OPPOSITES.split())
     for word, rival in ((a, b), (b, a))
 }
-_WORD: Final = re.compile(r"[A-Za-z]+(?:['\u2019]t)?")
+_WORD: Final = re.compile(r"[a-z]+(?:'t)?")
 #: Auxiliaries are everywhere: they are exchanged only where they stand beside the same word.
 _AUXILIARY: Final = frozenset(
     word for word in _RIVALS if word.endswith("n't") or _RIVALS[word].endswith("n't")
@@ -137,7 +137,7 @@ def _about_the_same(word: str, pair: Pair) -> bool:
 
 def _around(word: str, text: str) -> list[set[str]]:
     """The longer words near each place of a word."""
-    words = [w.strip(_EDGES).lower() for w in text.split()]
+    words = [w.strip(_EDGES).lower() for w in _straight(text).split()]
     return [
         {w for w in words[max(0, i - NEAR) : i + NEAR + 1] if len(w) > 3 and w != word.lower()}
         for i, found in enumerate(words)
@@ -146,7 +146,12 @@ def _around(word: str, text: str) -> list[set[str]]:
 
 
 def _words(text: str) -> list[str]:
-    return [word.lower().replace("\u2019", "'") for word in _WORD.findall(text)]
+    return _WORD.findall(_straight(text).lower())
+
+
+def _straight(text: str) -> str:
+    """One apostrophe for both of them."""
+    return text.replace("\u2019", "'")
 
 
 def _neighbours(words: Sequence[str]) -> list[tuple[str, str]]:
@@ -167,7 +172,7 @@ def _exchange(one: str, other: str) -> Callable[[str], str]:
 
     def replaced(match: re.Match[str]) -> str:
         word = match.group()
-        new = other if word.lower().replace("\u2019", "'") == one.lower() else one
+        new = other if _straight(word).lower() == one.lower() else one
         return new[0].upper() + new[1:] if word[0].isupper() else new
 
     return lambda text: either.sub(replaced, text)
