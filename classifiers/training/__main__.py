@@ -89,9 +89,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     limits.set_defaults(run=_calibrate)
     unseen = commands.add_parser(
-        "unseen", help="leave one authored source out: what the words say of sources never seen"
+        "unseen",
+        help="leave sources out, one at a time: what the words say of an authored source never "
+        "seen, or, with --source, what all of a model trained without it says",
     )
     unseen.add_argument("--data", type=Path, required=True, help=_DATA)
+    unseen.add_argument(
+        "--source", action="append", help="train everything anew without it (may be repeated)"
+    )
+    unseen.add_argument(
+        "--out", type=Path, default=Path("runs/unseen"), help="folder of those runs (runs/unseen)"
+    )
+    unseen.add_argument("--tiny", action="store_true", help="a quick proof that everything works")
     unseen.set_defaults(run=_unseen)
     forms = commands.add_parser("quantise", help="compare ways to store the step encoder's weights")
     forms.add_argument("--data", type=Path, required=True, help=_DATA)
@@ -148,9 +157,13 @@ def _calibrate(options: argparse.Namespace) -> None:
 
 
 def _unseen(options: argparse.Namespace) -> None:
-    from classifiers.training.unseen import table, words  # noqa: PLC0415 - likewise
+    from classifiers.training import unseen  # noqa: PLC0415 - likewise
 
-    print(table(words(options.data / "train")))
+    for source in options.source or ():
+        page = unseen.everything(options.data, options.out, source, tiny=options.tiny)
+        print(f"What a model that never saw {source} says of it: {page}/report.md")
+    if not options.source:
+        print(unseen.table(unseen.words(options.data / "train")))
 
 
 def _quantise(options: argparse.Namespace) -> None:

@@ -11,11 +11,19 @@ from classifiers.tokenise import Window
 
 
 class PairModel(nn.Module):
-    """MiniLM over [CLS] premise [SEP] claim [SEP]; one mismatch logit from [CLS] and the mean."""
+    """MiniLM over [CLS] premise [SEP] claim [SEP]; one mismatch logit from [CLS] and the mean.
+
+    No dropout inside the encoder: a run reads a pair once or twice, and it costs a third more time.
+    """
 
     def __init__(self, weights: Path, frozen: int) -> None:
         super().__init__()
-        self.bert = BertModel.from_pretrained(str(weights), add_pooling_layer=False)
+        self.bert = BertModel.from_pretrained(
+            str(weights),
+            add_pooling_layer=False,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
         for module in (self.bert.embeddings, *self.bert.encoder.layer[:frozen]):
             module.requires_grad_(requires_grad=False)
         self.bert.embeddings.token_type_embeddings.requires_grad_(requires_grad=True)
