@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, literal, select
 
-from monitor.audit import GENESIS, AuditRecord, Kind, Verbatim, canonical, seal
+from monitor.audit import GENESIS, AuditRecord, Kind, Unread, Verbatim, canonical, seal
 from monitor.store.schema import records
 
 # Built once: building a statement takes longer than running it.
@@ -68,11 +68,21 @@ def last_policy(connection: Connection) -> AuditRecord | None:
 
 def record_of(row: Row[Any]) -> AuditRecord:
     """Return what a row of `records` says, whatever that is."""
+    return _record(row, body_of(row.body))
+
+
+def unread(row: Row[Any]) -> AuditRecord:
+    """Like `record_of`; the body is parsed when somebody looks into it."""
+    text = row.body
+    return _record(row, Unread(text, body_of) if isinstance(text, str) else body_of(text))
+
+
+def _record(row: Row[Any], body: Mapping[str, Any]) -> AuditRecord:
     return AuditRecord(
         seq=row.seq,
         kind=row.kind,
         created_at=row.created_at,
-        body=body_of(row.body),
+        body=body,
         previous=row.previous,
         hash=row.hash,
     )

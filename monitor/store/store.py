@@ -249,7 +249,8 @@ class Store:
         watch: Watch = iter,
     ) -> Report:
         """Verify the chain alone, several times as fast; see `audit`."""
-        return verify(watch(self.records()), expect_size=expect_size, expect_head=expect_head)
+        found = map(chain.unread, self._stream(select(records)))
+        return verify(watch(found), expect_size=expect_size, expect_head=expect_head)
 
     def _stream(self, rows: Select[Any], start: int = FIRST) -> Iterator[Row[Any]]:
         wanted = rows.order_by(records.c.seq).limit(BATCH)

@@ -101,6 +101,7 @@ def test_each_flipped_bit_of_a_record_is_found(filled, tamper, seq, places, colu
         forged = original[:place] + flipped + original[place + 1 :]
         tamper(write, forged)
         assert not filled.audit().ok, (place, forged)
+        assert not filled.audit_chain().ok, (place, forged)
     tamper(write, original)
     assert filled.audit().ok
 
@@ -110,6 +111,7 @@ def test_each_flipped_bit_of_a_record_is_found(filled, tamper, seq, places, colu
 def test_a_record_that_is_no_text_is_found(filled, tamper, column):
     tamper(f"UPDATE records SET {column} = CAST(x'e2ff00' AS TEXT) WHERE seq = 120")
     found_at(filled, 120)
+    assert not filled.audit_chain().ok
 
 
 @pytest.mark.parametrize(
