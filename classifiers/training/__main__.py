@@ -1,4 +1,4 @@
-"""`python -m classifiers.training`: train, judge, calibrate, evaluate, unseen, quantise."""
+"""`python -m classifiers.training`: train, judge, calibrate, evaluate, unseen, parity, quantise."""
 
 import argparse
 import os
@@ -106,7 +106,16 @@ def _parser() -> argparse.ArgumentParser:
     forms.add_argument("--data", type=Path, required=True, help=_DATA)
     forms.add_argument("--out", type=Path, required=True, help="folder of a finished training run")
     forms.set_defaults(run=_quantise)
-    for command in (train, measure, judge, limits, unseen, forms):
+    same = commands.add_parser(
+        "parity", help="what storing the weights in 8 bits changes, against fp32"
+    )
+    same.add_argument("--data", type=Path, required=True, help=_DATA)
+    same.add_argument("--out", type=Path, required=True, help="folder of a finished training run")
+    same.add_argument(
+        "--model", type=Path, required=True, help="its artefact; its manifest notes it"
+    )
+    same.set_defaults(run=_parity)
+    for command in (train, measure, judge, limits, unseen, forms, same):
         command.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
     return parser
 
@@ -167,10 +176,21 @@ def _unseen(options: argparse.Namespace) -> None:
 
 
 def _quantise(options: argparse.Namespace) -> None:
-    from classifiers.training.pipeline import plain_steps  # noqa: PLC0415 - likewise
+    from classifiers.training.parity import plain_steps  # noqa: PLC0415 - likewise
     from classifiers.training.quantise import compare  # noqa: PLC0415 - likewise
 
     compare(plain_steps(options.out), options.out / "model", options.data)
+
+
+def _parity(options: argparse.Namespace) -> None:
+    from classifiers.training.parity import compare  # noqa: PLC0415 - likewise
+
+    for check, found in compare(options.model, options.out, options.data).items():
+        print(
+            f"{check.value}: {found.records} records, AUROC {found.auroc_gained:+.4f} with 8 bits,"
+            f" probabilities differ by at most {found.largest_change};"
+            f" {found.decided_otherwise} decided otherwise, all within {found.band} of a threshold"
+        )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,13 @@ from classifiers.training.scores import Evidence
 
 #: Authored sets in which the relation alone gives the label, and public sources of the same kind
 #: with what all records of one weigh beside an authored set.
-RELATION_SETS: Final = {"a5-mismatch": 1.0, "a8-mismatch-agents": 1.0, "a16-mismatch-3": 1.0}
+RELATION_SETS: Final = {
+    "a5-mismatch": 1.0,
+    "a8-mismatch-agents": 1.0,
+    "a16-mismatch-3": 1.0,
+    "a17-mismatch-4": 1.0,
+    "a18-mismatch-evidence": 1.0,
+}
 RELATION_PUBLIC: Final = {
     "cotstress-ratings.swapped": 0.3,
     "gsm8k-samples": 0.15,

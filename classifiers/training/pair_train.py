@@ -33,7 +33,12 @@ from classifiers.training.pairs import PairTrace
 #: Tokens in a training batch, about.
 BATCH_TOKENS: Final = 2048
 #: Authored sets in which the relation alone gives the label: read in full,
-RELATION_SETS: Final = ("a5-mismatch", "a8-mismatch-agents")
+RELATION_SETS: Final = (
+    "a5-mismatch",
+    "a8-mismatch-agents",
+    "a17-mismatch-4",
+    "a18-mismatch-evidence",
+)
 #: and this share of the groups of the other authored sets in each epoch.
 OTHERS_SHARE: Final = 0.35
 #: Two thinkings crossed with two answers: never trained on, it tells when to stop.

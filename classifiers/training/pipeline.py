@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 
 from classifiers import artefact
 from classifiers.port import Check
@@ -20,7 +19,7 @@ from classifiers.training.data import (
     held_out,
     load_sources,
 )
-from classifiers.training.export import export_encoder, export_plain, head_arrays, write_head
+from classifiers.training.export import export_encoder, head_arrays, write_head
 from classifiers.training.golden import golden
 from classifiers.training.judge import joints, words
 from classifiers.training.manifest import Findings, save, write
@@ -93,15 +92,6 @@ def recalibrate(data: Path, folder: Path, rates: Rates) -> dict[Check, Calibrati
     }
     save(folder, manifest)
     return found
-
-
-def plain_steps(out: Path) -> Path:
-    """The step encoder of a training run as an fp32 graph, for comparisons."""
-    model = StepModel(frozen=0)
-    state = torch.load(out / "steps.checkpoint.pt", weights_only=True)
-    model.load_state_dict(state["model"])
-    export_plain(model.encoder, ("ids", "mask"), "vectors", out / "fp32.onnx")
-    return out / "fp32.onnx"
 
 
 def _findings(

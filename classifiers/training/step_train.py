@@ -7,7 +7,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,8 +28,12 @@ from classifiers.training.steps import CHECKS, StepTrace, cut, vary
 
 #: Steps in a training batch, about.
 BATCH_STEPS: Final = 64
+#: Traces that are read at once when they are only looked at.
+WATCHED_ROWS: Final = 8
 #: Harmless traces are cropped to so many steps while training, to save time.
 LONGEST: Final = 12
+#: Rambling of open-weight models, all checks: never trained on, it tells when to stop.
+WATCHED: Final = "a13-mixed-rambling"
 _EVIDENCE_WEIGHT: Final = {0: 0.5, 1: 1.0, 2: 0.1}
 
 
@@ -71,6 +77,7 @@ def train_steps(data: Path, out: Path, settings: StepSettings) -> StepModel:
             groups=[(model.encoder.parameters(), 1.5e-4), (model.head.parameters(), 1.5e-3)],
             batches=corpus.batches,
             loss=lambda batch: loss(model, batch),
+            watch=lambda: ranked(model, corpus.watched),
         )
     )
     return model
@@ -83,10 +90,12 @@ class _Corpus:
         self._settings = settings
         tokeniser = Tokeniser(base_tokeniser())
         rng = random.Random(settings.seed)  # noqa: S311 - a draw, not a secret
-        self._sources = {
+        cut_all = {
             name: [cut(r, tokeniser) for r in self._usable(name, records, rng)]
             for name, records in load_sources(data, STEP_RECIPES).items()
         }
+        self.watched = cut_all.pop(WATCHED, [])
+        self._sources = cut_all
 
     def _usable(self, name: str, records: list, rng: random.Random) -> list:  # type: ignore[type-arg]
         kept = [r for r in records if not held_out(r) and (r.thinking or r.answer)]
@@ -133,6 +142,26 @@ def loss(model: StepModel, traces: Sequence[StepTrace]) -> Tensor:
         + 0.5 * _evidence(logits, traces)
         + 0.3 * _order(pooled, labels, traces)
     )
+
+
+def ranked(model: StepModel, traces: Sequence[StepTrace]) -> float:
+    """Mean AUROC of the checks over whole traces; not a number if no check has both labels."""
+    if not traces:
+        return float("nan")
+    model.eval()
+    with torch.no_grad():
+        parts = [
+            model.logits(traces[at : at + WATCHED_ROWS])
+            for at in range(0, len(traces), WATCHED_ROWS)
+        ]
+    highest = torch.cat([smooth_max(logits, scored) for logits, scored in parts])
+    found = []
+    for column in range(len(CHECKS)):
+        known = [i for i, t in enumerate(traces) if t.labels[column] is not None]
+        labels = [traces[i].labels[column] for i in known]
+        if len(set(labels)) == 2:
+            found.append(roc_auc_score(labels, highest[known, column]))
+    return float(np.mean(found)) if found else float("nan")
 
 
 def smooth_max(logits: Tensor, scored: Tensor) -> Tensor:

@@ -84,3 +84,42 @@ def test_memory_is_bounded():
     assert len(relation._thinking) == relation._thinking.maxlen
     assert len(relation._told) == relation._told.maxlen
     assert found.shape == (len(NAMES),)
+
+
+@pytest.mark.parametrize(
+    ("settled", "answer", "other"),
+    [
+        ("I'd settle on a 6 or 7, it's competent.", "**7/10** A solid poem.", False),
+        ("I'd settle on a 6 or 7, it's competent.", "**4/10** A weak poem.", True),
+        ("I'd rate this 7.5-8 out of 10.", "# Grade: 8/10\n\n## What works", False),
+        ("I'd rate this 7.5-8 out of 10.", "# Grade: 5.5/10\n\n## What works", True),
+        ("Maybe 3? No, this is a 6.5.", "**6**\n\nReasons follow.", False),
+        ("Maybe 6? No, this is a 3.", "**6**\n\nReasons follow.", True),
+        ("Urgency: **4**. See a doctor within 24 to 48 hours.", "Urgency rating: 4", False),
+        ("Rate it from 1-10. I'll stick with **4**. It needs 100 words more.", "Score: 8", True),
+        ("It's not a 9. I'd call it 5\u20136 overall.", "5/10, with room to grow.", False),
+    ],
+)
+def test_ratings_are_compared_with_what_was_settled_on(settled, answer, other):
+    found = compared(f"Let me read it first. {settled} Now the reply.", answer)
+    assert (found["rating_same"], found["rating_other"]) == (float(not other), float(other))
+
+
+@pytest.mark.parametrize(
+    ("thinking", "answer"),
+    [
+        ("The total is 42.", "You owe 40 euros for two chairs."),
+        ("It has 3 rooms.", "Score: 7/10"),
+        ("I'd give it a 7/10.", "A fine piece of work, with clear images."),
+        ("The train leaves at 7:40, so that is 12.", "It leaves 7/10/2025."),
+    ],
+)
+def test_numbers_that_rate_nothing_are_no_ratings(thinking, answer):
+    found = compared(thinking, answer)
+    assert (found["rating_same"], found["rating_other"]) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("meant", ["The answer is B here", "Final choice: **B** then"])
+def test_an_answer_that_is_named_is_an_option(meant):
+    found = compared(f"C) is tempting. {meant}, I am sure.", "B) Lisbon.")
+    assert (found["option_same"], found["option_other"]) == (1.0, 0.0)
