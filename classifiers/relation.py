@@ -67,7 +67,7 @@ _SETTLED: Final = re.compile(
     re.IGNORECASE,
 )
 _ALONE: Final = re.compile(rf"\W*{_VALUES}\W*")
-_SCALES: Final = {(0, 5), (1, 5), (0, 10), (1, 10), (0, 100), (1, 100)}
+_SCALES: Final[set[tuple[float, float]]] = {(0, 5), (1, 5), (0, 10), (1, 10), (0, 100), (1, 100)}
 #: A rating is sought in so many first sentences of an answer and so many last ones of the thinking;
 RATED_FIRST, RATED_LAST = 4, 24
 #: rounding changes it by no more than this.
