@@ -233,6 +233,10 @@ cursors = Table(
     Column("name", Text, primary_key=True),
     #: The last record that they have done with.
     Column("seq", _Seq, nullable=False),
+    #: Which of several servers does so now; None: none, or it does not matter.
+    Column("holder", Text),
+    #: Counts the holder's signs of life.
+    Column("beats", BigInteger, nullable=False, server_default="0"),
 )
 
 views = Table(

@@ -24,7 +24,7 @@ from monitor.store import Asker, Query, Store, chain, texts
 from monitor.store.content import Content, columns, pack
 from monitor.store.reviews import _append
 from monitor.store.schema import contents, metadata, records, verdicts
-from monitor.types import Decision, Outcome, Review
+from monitor.types import Decision, Outcome, Review, Standing
 from tests.bench.traces import authored
 from tests.contract.conftest import make_sample
 
@@ -82,7 +82,8 @@ def _fill(store: Store, size: int) -> None:
         with store.writing() as connection:
             for seq, content in _record(connection, made):
                 if content.body["verdict"]["decision"] != "allow" and draw.random() < 0.2:
-                    _append(connection, seq, _answer(content, draw))
+                    answer = _answer(content, draw)
+                    _append(connection, seq, answer, Standing(answer.outcome.value))
 
 
 def _record(connection: Connection, made: list[Content]) -> list[tuple[int, Content]]:
