@@ -9,6 +9,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, select
 
 from monitor.audit import MAX_PROBLEMS, AuditRecord, Kind, Problem, Report, verify
 from monitor.sealing import Keyring
+from monitor.store import counts
 from monitor.store import reviews as desk
 from monitor.store.chain import record_of
 from monitor.store.content import columns, excerpt_in, note_hash, review_columns
@@ -87,6 +88,7 @@ def afterwards(connection: Connection, erasures: Erasures) -> Iterator[Problem]:
     """Find what no single record shows: rows of no record, answers and erasures that do not fit."""
     for found in (
         desk.misfits(connection),
+        counts.misfits(connection),
         erasures.unexplained(),
         _not_erased(connection, contents.c.seq, erasures.told_texts),
         _not_erased(connection, reviews.c.seq, erasures.told_notes, reviews.c.note.is_not(None)),

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, selec
 
 from monitor.audit import AuditRecord, Kind, Report, verify
 from monitor.sealing import Keyring
-from monitor.store import chain, checkpoints, inspection, search, texts
+from monitor.store import chain, checkpoints, counts, inspection, search, texts
 from monitor.store.accounts import Accounts
 from monitor.store.checkpoints import Link, StoredCheckpoint
 from monitor.store.content import Content, columns, pack
@@ -157,8 +157,9 @@ class Store:
             newest = chain.last(connection)[0]
             if newest == until and known is not None:
                 return known
-            more = search.summary(connection, until, newest)
-        counted = more if known is None else known + more
+            if known is None:
+                until, known = counts.summary(connection)
+            counted = known + search.summary(connection, until, newest)
         self._counted = (newest, counted)
         return counted
 
