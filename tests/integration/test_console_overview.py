@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import threading
 
 import httpx2 as httpx
 import pytest
@@ -11,7 +12,7 @@ from dashboard.app import create_app
 from monitor.health import Health
 from monitor.policy import Policy
 from monitor.recording import recorder
-from monitor.store import Store, counts
+from monitor.store import Store, StoreUnavailable, counts
 from monitor.types import Decision, Disclosure, Usage
 from stream.counting import counting
 from tests.support import THRESHOLDS, engine, fake, rulebook, trace
@@ -113,8 +114,14 @@ async def test_a_server_counts_in_the_background(store, monkeypatch):
 
 
 async def test_counts_that_cannot_be_kept_are_complained_of(store, capsys):
-    store.tallies.fold = lambda: 1 / 0
+    tried = threading.Event()
+
+    def fold():
+        tried.set()
+        raise StoreUnavailable
+
+    store.tallies.fold = fold
     async with counting(store, interval=3600):
-        pass
+        assert await asyncio.to_thread(tried.wait, 60)
     said = capsys.readouterr()
     assert "counts_not_kept" in said.out + said.err
