@@ -1,4 +1,4 @@
-"""Who of several servers reads the chain, and counts of verdicts by hour."""
+"""Who of several servers reads the chain, counts by hour, and notes that are encrypted."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,8 @@ _Seq = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Add columns and table: nobody holds a place yet, and servers count in the background."""
+    """Add columns and table: nobody holds a place, nothing is counted and no note encrypted yet."""
+    op.add_column("reviews", sa.Column("note_key_id", sa.Text))
     op.add_column("cursors", sa.Column("holder", sa.Text))
     op.add_column("cursors", sa.Column("beats", sa.BigInteger, nullable=False, server_default="0"))
     op.create_table(
@@ -27,7 +28,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove them: every server reads for itself again."""
+    """Remove them: every server reads for itself, and no key is known of encrypted notes."""
+    op.drop_column("reviews", "note_key_id")
     op.drop_table("counts")
     op.drop_column("cursors", "beats")
     op.drop_column("cursors", "holder")

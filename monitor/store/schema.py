@@ -212,6 +212,8 @@ reviews = Table(
     Column("mismatch", Boolean),
     #: None once it was erased; its SHA-256 is in the record.
     Column("note", Text),
+    #: Which key encrypted it, the note then in base64; None: it is in the clear.
+    Column("note_key_id", Text),
 )
 
 Index("ix_reviews_reviewer", reviews.c.reviewer, reviews.c.verdict_seq)

@@ -23,7 +23,7 @@ from monitor.audit import Kind, canonical, seal
 from monitor.clock import stamp
 from monitor.store import Asker, Query, Store, chain, texts
 from monitor.store.content import Content, columns, pack
-from monitor.store.reviews import _append
+from monitor.store.reviews import append
 from monitor.store.schema import contents, metadata, records, verdicts
 from monitor.types import Decision, Outcome, Review, Standing
 from tests.bench.traces import authored
@@ -84,7 +84,7 @@ def _fill(store: Store, size: int) -> None:
             for seq, content in _record(connection, made):
                 if content.body["verdict"]["decision"] != "allow" and draw.random() < 0.2:
                     answer = _answer(content, draw)
-                    _append(connection, seq, answer, Standing(answer.outcome.value))
+                    append(connection, seq, answer, Standing(answer.outcome.value), store.keys)
 
 
 def _record(connection: Connection, made: list[Content]) -> list[tuple[int, Content]]:
