@@ -33,6 +33,7 @@ from monitor.store import Store
 from monitor.types import Trace, Verdict
 from stream import proxy, replay
 from stream.checkpoints import attesting
+from stream.counting import counting
 from stream.hooks import Hook, telling
 from stream.kafka.gate import Gate, KafkaJudge
 from stream.places import Place
@@ -124,6 +125,7 @@ class Server:
             await stack.enter_async_context(publishing(self.places, self.store))
             await stack.enter_async_context(attesting(self.notary))
             await stack.enter_async_context(retaining(self.store, self.retention))
+            await stack.enter_async_context(counting(self.store))
             judge: Judge = engine
             if self.gate is not None:
                 judge = await stack.enter_async_context(self.gate.judging(engine))

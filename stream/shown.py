@@ -32,9 +32,15 @@ def _judging(server: "Server") -> Mapping[str, str]:
         "Subtext": version("subtext"),
         "Model": server.classifier.identity.model,
         "Calibration": server.classifier.identity.calibration,
+        "Other models, to score again with": _others(server),
         "Policy file": str(source.file) if source and followed else "none: --policy names one",
         "Mode above the file's": source.mode.value if source and source.mode else "none",
     }
+
+
+def _others(server: "Server") -> str:
+    names = ", ".join(other.classifier.identity.model for other in server.others)
+    return names or "none: --other-model names a folder"
 
 
 def _upstream(server: "Server") -> Mapping[str, str]:
