@@ -16,7 +16,7 @@ from classifiers.port import Check
 from dashboard.trends import Scores
 from monitor.opinions import meant
 from monitor.store import Answered
-from monitor.store.tallies import STEPS
+from monitor.store.counts import STEPS
 
 #: Of the normal distribution: 95 % lie within.
 _Z = 1.959964

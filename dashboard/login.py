@@ -134,8 +134,8 @@ def let_in(request: Request, secret: str, target: str) -> Response:
 
 
 def is_secure(request: Request) -> bool:
-    """Whether cookies travel over HTTPS or not at all: from any other machine."""
-    return host_name(request.headers["host"]) not in LOOPBACK
+    """Whether cookies travel over HTTPS or not at all: where it is spoken, and elsewhere."""
+    return request.url.scheme == "https" or host_name(request.headers["host"]) not in LOOPBACK
 
 
 def ask(console: Console, target: str, message: str = "", status: int = 200) -> Response:

@@ -18,7 +18,7 @@ from dashboard.plot import Bars, Layer, outline, stacked
 from dashboard.port import Console
 from dashboard.render import page
 from dashboard.spans import NAMES
-from dashboard.trends import HOUR, Hour, Scores, Stretch, Sums, summed
+from dashboard.trends import Scores, Stretch, Sums
 from monitor.clock import stamp
 from monitor.store import Backlog
 from monitor.types import Decision
@@ -144,8 +144,8 @@ def overview_view(console: Console, span: Span) -> OverviewView:
     """Look back over `span`, and over as long a time before it."""
     limits = console.policy().top.thresholds
     flags = {check: limit.flag for check, limit in limits.items()}
-    before = console.trends.last(span.hours, flags, skip=span.hours)
-    now = console.trends.last(span.hours, flags)
+    both = console.trends.last(2 * span.hours, flags)
+    before, now = both.part(0, span.hours), both.part(span.hours, 2 * span.hours)
     slots = _slots(now, span)
     ends = (stamp(now.since), stamp(now.until))
     return OverviewView(
@@ -162,13 +162,13 @@ def overview_view(console: Console, span: Span) -> OverviewView:
 
 
 def _slots(stretch: Stretch, span: Span) -> list[Slot]:
-    parts = [stretch.hours[at : at + span.slot] for at in range(0, len(stretch.hours), span.slot)]
-    return [Slot(name=_name(part), sums=summed(part)) for part in parts]
+    ends = range(span.slot, len(stretch.hours) + 1, span.slot)
+    parts = [stretch.part(end - span.slot, end) for end in ends]
+    return [Slot(name=_name(part), sums=part.sums()) for part in parts]
 
 
-def _name(hours: Sequence[Hour]) -> str:
-    start, end = hours[0].start, hours[-1].start + HOUR
-    return f"{start:%-d %b %H:%M} to {end:%H:%M}"
+def _name(part: Stretch) -> str:
+    return f"{part.since:%-d %b %H:%M} to {part.until:%H:%M}"
 
 
 def _charts(slots: Sequence[Slot]) -> list[tuple[str, Bars]]:

@@ -1,34 +1,54 @@
-"""Counts by hour, kept: an hour that is over is counted once.
+"""Counts by hour, kept in memory as far as the record is counted for good.
 
-The store counts; this adds hours up. What is recorded more than `LATE` after its hour began to be
-over is not seen here, and is in the list all the same.
+The store counts, see `monitor.store.counts`; this adds up what was asked for, under the thresholds
+that hold today.
 """
 
 import threading
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from itertools import chain
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifiers.port import Check
 from monitor.clock import stamp
-from monitor.store import Cell, Tallies
-from monitor.store.tallies import STEPS
+from monitor.store.counts import (
+    HOUR_LENGTH,
+    MAX_MODELS,
+    OTHER_MODELS,
+    STEPS,
+    Group,
+    Hours,
+    step_of,
+)
 from monitor.types import Decision
 
 HOUR = timedelta(hours=1)
-#: How long an hour that is over is counted anew.
-LATE = timedelta(hours=1)
 #: Hours kept: two stretches of four weeks.
 KEPT = 2 * 28 * 24 + 2
 
 #: Verdicts by score in steps of 1/`STEPS`.
 Scores: TypeAlias = NDArray[np.uint32]
-_Flags: TypeAlias = tuple[tuple[Check, float], ...]
+#: From which score on a check counts as over.
+Flags: TypeAlias = Mapping[Check, float]
+
+
+class Counts(Protocol):
+    """What the store counted. Synchronous and safe to call from any thread."""
+
+    def pieces(self, first: int, since: str) -> Iterator[Hours]:
+        """What will not change any more, from a piece on; no hours before `since`."""
+        ...
+
+    def rest(self, first: int) -> Hours:
+        """All that was recorded from a piece on."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,64 +62,112 @@ class Sums:
     #: Verdicts with any gap.
     unseen: int = 0
     gaps: Counter[str] = field(default_factory=Counter)
+    #: How many reached today's threshold, to a step.
     over: Counter[Check] = field(default_factory=Counter)
 
-    def add(self, cell: Cell) -> None:
-        """Count a cell."""
-        self.total += cell.count
-        self.decisions[cell.decision] += cell.count
-        self.unscored += cell.unscored * cell.count
-        self.failed_open += cell.failed_open * cell.count
-        self.unseen += bool(cell.gaps) * cell.count
-        for gap in cell.gaps.split():
-            self.gaps[gap] += cell.count
-        self.over.update(cell.over)
+    def count(self, group: Group, flags: Flags) -> None:
+        """Count verdicts about a model."""
+        for (decision, unscored, failed_open, gaps), number in group.alike.items():
+            self.total += number
+            self.decisions[Decision(decision)] += number
+            self.unscored += unscored * number
+            self.failed_open += failed_open * number
+            self.unseen += bool(gaps) * number
+            for gap in gaps.split():
+                self.gaps[gap] += number
+        for check, steps in zip(Check, group.steps, strict=True):
+            self.over[check] += len(steps) - bisect_left(steps, step_of(flags[check]))
+
+    def add(self, other: "Sums") -> None:
+        """Count what others counted."""
+        self.total += other.total
+        self.decisions.update(other.decisions)
+        self.unscored += other.unscored
+        self.failed_open += other.failed_open
+        self.unseen += other.unseen
+        self.gaps.update(other.gaps)
+        self.over.update(other.over)
 
     def share(self, count: int) -> float | None:
         """A part of all, from 0 to 1; None of nothing."""
         return count / self.total if self.total else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hour:
-    """What was judged in an hour."""
+def _counted(steps: Iterable[list[int]]) -> Scores:
+    found = np.fromiter(chain.from_iterable(steps), np.intp)
+    return np.bincount(found, minlength=STEPS + 1).astype(np.uint32)
 
-    start: datetime
-    cells: tuple[Cell, ...]
-    scores: Mapping[Check, Scores]
+
+def _nothing() -> dict[Check, Scores]:
+    return {check: np.zeros(STEPS + 1, np.uint32) for check in Check}
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """What was judged in an hour. Nobody changes one that others can see."""
+
+    models: dict[str, Sums] = field(default_factory=dict)
+    scores: Mapping[Check, Scores] = field(default_factory=_nothing)
+
+    def and_more(self, models: Mapping[str, Group], flags: Flags) -> "Hour":
+        """Return this with what a piece of the record has of the hour."""
+        groups = models.values()
+        scores = {
+            check: self.scores[check] + _counted(group.steps[place] for group in groups)
+            for place, check in enumerate(Check)
+        }
+        found = Hour(scores=scores)
+        for model, sums in self.models.items():
+            found._of(model).add(sums)
+        for model, group in models.items():
+            found._of(model).count(group, flags)
+        return found
+
+    def _of(self, model: str) -> Sums:
+        """Names of models come from clients: only so many are told apart."""
+        known = model in self.models or len(self.models) < MAX_MODELS
+        return self.models.setdefault(model if known else OTHER_MODELS, Sums())
+
+
+_EMPTY = Hour()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
     """Hours one after the other, without a hole."""
 
+    #: When it begins.
+    since: datetime
     hours: tuple[Hour, ...]
-
-    @property
-    def since(self) -> datetime:
-        """When it begins."""
-        return self.hours[0].start
 
     @property
     def until(self) -> datetime:
         """When it ends, which may be in the coming hour."""
-        return self.hours[-1].start + HOUR
+        return self.since + len(self.hours) * HOUR
 
     @property
     def days(self) -> float:
         """How long it is."""
         return len(self.hours) / 24
 
+    def part(self, first: int, end: int) -> "Stretch":
+        """Return the hours from one of them up to another."""
+        return Stretch(since=self.since + first * HOUR, hours=self.hours[first:end])
+
     def sums(self) -> Sums:
         """Count everything."""
-        return summed(self.hours)
+        total = Sums()
+        for hour in self.hours:
+            for sums in hour.models.values():
+                total.add(sums)
+        return total
 
     def models(self) -> list[tuple[str, Sums]]:
         """Count by model, the busiest first."""
         found: dict[str, Sums] = {}
         for hour in self.hours:
-            for cell in hour.cells:
-                found.setdefault(cell.model, Sums()).add(cell)
+            for model, sums in hour.models.items():
+                found.setdefault(model, Sums()).add(sums)
         return sorted(found.items(), key=lambda item: (-item[1].total, item[0]))
 
     def scores(self, check: Check) -> Scores:
@@ -108,70 +176,53 @@ class Stretch:
         return found
 
 
-def summed(hours: Iterable[Hour]) -> Sums:
-    """Count everything in some hours."""
-    sums = Sums()
-    for hour in hours:
-        for cell in hour.cells:
-            sums.add(cell)
-    return sums
-
-
-_NONE: Scores = np.zeros(STEPS + 1, np.uint32)
-
-
 class Trends:
     """Looks back over whole hours. All methods may be called from any thread."""
 
     def __init__(
-        self, tallies: Tallies, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self, counts: Counts, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self._tallies, self._now = tallies, now
+        self._counts, self._now = counts, now
         self._turn = threading.Lock()
-        self._flags: _Flags = ()
-        self._hours: dict[datetime, Hour] = {}
-        #: When the oldest verdict was made: before it, there is nothing to count.
-        self._first: str | None = None
+        self._flags: Flags = {}
+        #: What was loaded: hours from one on, up to before a piece of the record.
+        self._hours: dict[str, Hour] = {}
+        self._since, self._next = "", 0
 
-    def last(self, hours: int, flags: Mapping[Check, float], *, skip: int = 0) -> Stretch:
-        """Return the last so many hours, the running one included, or those `skip` before.
+    def last(self, hours: int, flags: Flags) -> Stretch:
+        """Return the last so many hours, the running one included.
 
-        `flags` says from which score a check counts as over.
+        What was recorded of them late is in them too.
         """
-        now = self._now()
-        end = now.replace(minute=0, second=0, microsecond=0) + HOUR - skip * HOUR
+        end = self._now().replace(minute=0, second=0, microsecond=0) + HOUR
         starts = [end - HOUR * number for number in range(hours, 0, -1)]
         with self._turn:
-            self._forget(tuple(sorted(flags.items())))
-            self._first = self._first or self._tallies.first()
-            return Stretch(hours=tuple(self._hour(start, flags, now) for start in starts))
+            self._load(_name(starts[0]), flags)
+            self._forget(_name(min(starts[0], end - KEPT * HOUR)))
+            fresh = self._counts.rest(self._next)
+            found = tuple(self._hour(_name(start), fresh) for start in starts)
+        return Stretch(since=starts[0], hours=found)
 
-    def _forget(self, flags: _Flags) -> None:
-        """Drop what was counted for other thresholds, and the oldest hours."""
-        if flags != self._flags:
-            self._flags, self._hours = flags, {}
-        for start in sorted(self._hours)[:-KEPT]:
-            del self._hours[start]
+    def _load(self, since: str, flags: Flags) -> None:
+        """Take in what was counted since the last look, or everything for other thresholds."""
+        if flags != self._flags or not self._since or since < self._since:
+            self._flags, self._since, self._next, self._hours = dict(flags), since, 0, {}
+        for piece in self._counts.pieces(self._next, self._since):
+            for name, models in piece.items():
+                if name >= self._since:
+                    self._hours[name] = self._hours.get(name, _EMPTY).and_more(models, flags)
+            self._next += 1
 
-    def _hour(self, start: datetime, flags: Mapping[Check, float], now: datetime) -> Hour:
-        if self._first is None or stamp(start + HOUR) <= self._first:
-            return Hour(start=start, cells=(), scores=dict.fromkeys(Check, _NONE))
-        if start not in self._hours:
-            hour = self._counted(start, flags)
-            if now - start < HOUR + LATE:
-                return hour
-            self._hours[start] = hour
-        return self._hours[start]
+    def _forget(self, oldest: str) -> None:
+        for name in [name for name in self._hours if name < oldest]:
+            del self._hours[name]
+        self._since = max(self._since, oldest)
 
-    def _counted(self, start: datetime, flags: Mapping[Check, float]) -> Hour:
-        tally = self._tallies.tally(stamp(start), stamp(start + HOUR), flags)
-        scores = {check: _filled(tally.scores[check]) for check in Check}
-        return Hour(start=start, cells=tally.cells, scores=scores)
+    def _hour(self, name: str, fresh: Hours) -> Hour:
+        known = self._hours.get(name, _EMPTY)
+        return known.and_more(fresh[name], self._flags) if name in fresh else known
 
 
-def _filled(counts: Mapping[int, int]) -> Scores:
-    """A place for every step; a score of 1 has one of its own."""
-    filled = np.zeros(STEPS + 1, np.uint32)
-    for step, count in counts.items():
-        filled[min(max(step, 0), STEPS)] += count
-    return filled
+def _name(start: datetime) -> str:
+    """An hour as the store names it."""
+    return stamp(start)[:HOUR_LENGTH]

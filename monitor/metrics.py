@@ -5,6 +5,7 @@ No label ever holds text of a model or a client: all label values are fixed here
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -19,8 +20,18 @@ _SCORING: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 
 #: Seconds: a short answer up to a long chain of thought.
 _TOTAL: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 60, 120, 300, 600)
 
-#: What becomes of an edit of the policy file.
+
+class Side(StrEnum):
+    """Where TLS is spoken."""
+
+    SIDECAR = "sidecar"
+    DASHBOARD = "dashboard"
+    UPSTREAM = "upstream"
+
+
+#: What becomes of an edit of the policy file, and of certificates that were replaced.
 RELOADS: Final = ("adopted", "refused", "not_recorded")
+RENEWALS: Final = ("adopted", "refused")
 
 
 @runtime_checkable
@@ -78,6 +89,18 @@ class Metrics:
         self.policy_reloads = self._counter(
             "subtext_policy_reloads", "Edits of the policy file, by what became of them.", "outcome"
         )
+        self.tls_renewals = self._counter(
+            "subtext_tls_renewals",
+            "Replaced certificates, by what became of them.",
+            "side",
+            "outcome",
+        )
+        self.tls_expiry = Gauge(
+            "subtext_tls_certificate_expiry_timestamp_seconds",
+            "When the certificate that is shown ends, in seconds since 1970.",
+            ["side"],
+            registry=self._registry,
+        )
         self.scoring_seconds = Histogram(
             "subtext_scoring_seconds",
             "Time that the classifiers took for a response, waiting for their turn included.",
@@ -133,6 +156,9 @@ class Metrics:
         """Create every combination of labels, so that rates work from the first event on."""
         for outcome in RELOADS:
             self.policy_reloads.labels(outcome)
+        for side in Side:
+            for outcome in RENEWALS:
+                self.tls_renewals.labels(side.value, outcome)
         for gap in Gap:
             self.coverage_gaps.labels(gap.value)
         for decision in Decision:

@@ -2,12 +2,14 @@
 
 Each hook reads the chain by itself, from where it left off: what was not taken is sent again, after
 a restart too. A hook that is down holds up nobody else, and after `Patience.total` an event is left
-out, loudly.
+out, loudly. Of servers that share a database one at a time serves a hook; when it is silent for
+`Patience.silence`, the next one goes on from where it was.
 """
 
 import asyncio
 import hashlib
 import time
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -56,9 +58,17 @@ class Patience:
     longest: float = 300.0
     #: Until an event that nobody takes is left out.
     total: float = 24 * 3600.0
+    #: Between two signs of life to other servers.
+    beat: float = 10.0
+    #: Until another server that gives none is thought to be gone.
+    silence: float = 30.0
 
 
 _PATIENCE = Patience()
+
+
+class LostError(Exception):
+    """Another server serves this hook by now."""
 
 
 @dataclass(kw_only=True)
@@ -71,19 +81,63 @@ class Sender:
     #: Of the console, for links.
     address: str
     patience: Patience = _PATIENCE
+    #: By which other servers know this one.
+    holder: str = field(default_factory=lambda: uuid.uuid4().hex)
     _told: dict[str, datetime] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """Send whatever comes, for ever."""
-        seq: int | None = None
+        """Send whatever comes, for ever, whenever it is this server's turn."""
+        try:
+            while True:
+                await self._tried()
+                await asyncio.sleep(self.patience.look)
+        finally:
+            with suppress(Exception):  # others wait for a while then
+                await asyncio.to_thread(self.store.cursors.release, self.hook.name, self.holder)
+
+    async def _tried(self) -> None:
+        try:
+            await self._serve(await self._turn())
+        except LostError:
+            _log.warning("hook_taken_over", hook=self.hook.name)
+        except Exception as error:  # noqa: BLE001 -- the next event must be told all the same
+            complain("hook_stumbled", hook=self.hook.name, error=type(error).__name__)
+
+    async def _turn(self) -> int:
+        """Wait until nobody else serves the hook; return the last record that was read for it."""
+        cursors, name = self.store.cursors, self.hook.name
+        seen, since = None, 0.0
         while True:
-            try:
-                if seq is None:
-                    seq = await asyncio.to_thread(self.store.cursors.begin, self.hook.name)
-                seq = await self._catch_up(seq)
-            except Exception as error:  # noqa: BLE001 -- the next event must be told all the same
-                complain("hook_stumbled", hook=self.hook.name, error=type(error).__name__)
-                seq = None
+            place = await asyncio.to_thread(cursors.look, name)
+            if place != seen:
+                seen, since = place, time.monotonic()
+            held = place.holder not in {None, self.holder}
+            free = not held or time.monotonic() - since >= self.patience.silence
+            if free and await asyncio.to_thread(cursors.take, name, self.holder, place):
+                return place.seq
+            await asyncio.sleep(self.patience.look)
+
+    async def _serve(self, seq: int) -> None:
+        """Send whatever comes behind a record; LostError once another server has taken over."""
+        both = [asyncio.create_task(work) for work in (self._beat(), self._follow(seq))]
+        try:
+            done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self.patience.beat)
+            if not await asyncio.to_thread(self.store.cursors.beat, self.hook.name, self.holder):
+                raise LostError
+
+    async def _follow(self, seq: int) -> None:
+        while True:
+            seq = await self._catch_up(seq)
             await asyncio.sleep(self.patience.look)
 
     async def _catch_up(self, seq: int) -> int:
@@ -93,10 +147,15 @@ class Sender:
                 message = event_of(record, self.address)
                 if message is not None and self._worth(message):
                     await self._deliver(message)
-                    await asyncio.to_thread(self.store.cursors.advance, self.hook.name, record.seq)
+                    await self._advance(record.seq)
             seq = batch[-1].seq
-        await asyncio.to_thread(self.store.cursors.advance, self.hook.name, seq)
+            await self._advance(seq)
         return seq
+
+    async def _advance(self, seq: int) -> None:
+        cursors = self.store.cursors
+        if not await asyncio.to_thread(cursors.advance, self.hook.name, seq, self.holder):
+            raise LostError
 
     def _read(self, start: int) -> list[AuditRecord]:
         return list(islice(self.store.records(start), BATCH))

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from stream.conversations import Conversations
 from stream.overload import Refusals
 from stream.plain import OpaqueReader, PlainReader
 from stream.relay import Relay, UpstreamBroke
+from stream.renewal import Renewable
 from stream.routes import dialect_of, is_known
 from stream.slots import Slots
 from stream.tracing import Call, NoTracer, Span, Tracer
@@ -55,7 +55,7 @@ class Settings:
     tenant_header: str = ""
     conversation_header: str = ""
     #: How the upstream's certificate is checked, and what is shown to it; None: as the system does.
-    upstream_tls: ssl.SSLContext | None = None
+    upstream_tls: Renewable | None = None
     #: The chat template opens the thinking itself, so plain text is thinking until `</think>`.
     starts_in_thinking: bool = False
 
@@ -109,9 +109,8 @@ async def _client(app: web.Application) -> AsyncIterator[None]:
         connect=settings.connect_timeout,  # looking the name up included
         sock_read=settings.upstream_timeout,
     )
-    connector = aiohttp.TCPConnector(limit=0, ssl=settings.upstream_tls or True)
     app[_CLIENT] = aiohttp.ClientSession(
-        connector=connector,
+        connector=aiohttp.TCPConnector(limit=0),
         timeout=timeout,
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -399,13 +398,15 @@ async def _forward(
     request: web.Request, body: bytes, extra: Mapping[str, str]
 ) -> aiohttp.ClientResponse:
     """Send the request on, to the configured upstream only; redirects are not followed."""
-    target = URL(request.app[_SETTINGS].upstream.rstrip("/") + request.raw_path, encoded=True)
+    settings = request.app[_SETTINGS]
+    target = URL(settings.upstream.rstrip("/") + request.raw_path, encoded=True)
     reply = await request.app[_CLIENT].request(
         request.method,
         target,
         headers=headers.to_upstream(request.headers, extra),
         data=io.BytesIO(body) if body else None,  # sent in pieces, so that others get their turn
         allow_redirects=False,
+        ssl=settings.upstream_tls.context if settings.upstream_tls else True,
     )
     if reply.status < 200:  # such as 101, after which anything could follow
         reply.close()

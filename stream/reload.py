@@ -1,31 +1,23 @@
 """Follows the policy file while the monitor runs: an edit takes effect without a restart."""
 
 import asyncio
-import signal
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import structlog
 
 from classifiers.port import Check, Thresholds
 from monitor.errors import PolicyError
 from monitor.judging import Judge
-from monitor.logs import complain
 from monitor.policy_file import parse
 from monitor.rulebook import Rulebook, to_toml
 from monitor.store import StoreError
 from monitor.types import Mode
+from stream.watching import Settling, State, state_of
 
 _log = structlog.get_logger(__name__)
-
-#: Seconds between two looks at the file; an edit is taken up when it is one look old.
-INTERVAL = 1.0
-
-#: Which file it is, and what tells that it was written anew; None when there is none.
-State: TypeAlias = tuple[int, ...] | None
 
 
 class PolicyRecords(Protocol):
@@ -69,11 +61,7 @@ class PolicySource:
 
     def state(self) -> State:
         """Another value whenever the file was written or replaced."""
-        try:
-            found = self.file.stat() if self.file else None
-        except OSError:
-            return None
-        return found and (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+        return state_of(self.file) if self.file else None
 
 
 class Follower:
@@ -87,18 +75,12 @@ class Follower:
         self._source = source
         self._judge = judge
         self._records = records
-        self._seen: State = None
-        self._taken: State = None
+        self._settling = Settling(source.state)
 
     async def look(self, *, asked: bool = False) -> None:
-        """Take the file up when it changed and is the same as one look ago, so not half written.
-
-        `asked` takes it up as it is.
-        """
-        state = await asyncio.to_thread(self._source.state)
-        settled, self._seen = state == self._seen, state
-        if (asked or (settled and state != self._taken)) and await self._take():
-            self._taken = state
+        """Take the file up when it changed; `asked` takes it up as it is."""
+        if await self._settling.changed(asked=asked) and await self._take():
+            self._settling.take()
 
     async def _take(self) -> bool:
         """Read the file and let it hold; False when that is worth another try."""
@@ -129,35 +111,3 @@ class Follower:
 
     def _count(self, outcome: str) -> None:
         self._judge.metrics.policy_reloads.labels(outcome).inc()
-
-
-@asynccontextmanager
-async def following(
-    source: PolicySource | None, judge: Judge, records: PolicyRecords
-) -> AsyncIterator[None]:
-    """Follow the file in the background, and look at once on SIGHUP; without a file, do neither."""
-    if source is None or source.file is None:
-        yield
-        return
-    asked, loop = asyncio.Event(), asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, asked.set)
-    task = asyncio.create_task(_follow(Follower(source, judge, records), asked))
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGHUP)
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-async def _follow(follower: Follower, asked: asyncio.Event) -> None:
-    while True:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asked.wait(), INTERVAL)
-        now = asked.is_set()
-        asked.clear()
-        try:
-            await follower.look(asked=now)
-        except Exception as error:  # noqa: BLE001 -- the next edit must be followed all the same
-            complain("policy_not_followed", error=type(error).__name__)

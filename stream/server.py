@@ -33,15 +33,18 @@ from monitor.store import Store
 from monitor.types import Trace, Verdict
 from stream import proxy, replay
 from stream.checkpoints import attesting
+from stream.counting import counting
 from stream.hooks import Hook, telling
 from stream.kafka.gate import Gate, KafkaJudge
 from stream.places import Place
 from stream.policy_writer import WrittenPolicy
 from stream.publishing import publishing
-from stream.reload import PolicySource, following
+from stream.reload import Follower, PolicySource
+from stream.renewal import Renewable, Renewal
 from stream.retention import retaining
 from stream.shown import settings_shown
 from stream.tracing import Tracer
+from stream.watching import Looker, watching
 
 #: In a demo, a recorded response is asked for so often (seconds), so that the dashboard lives.
 DEMO_INTERVAL = 6.0
@@ -83,7 +86,9 @@ class Server:
     #: Where the policy is followed to; None keeps the one of the start.
     source: PolicySource | None = None
     #: How the sidecar shows itself to clients; None serves plain HTTP.
-    tls: ssl.SSLContext | None = None
+    tls: Renewable | None = None
+    #: Likewise the dashboard.
+    dashboard_tls: Renewable | None = None
     demo: bool = False
     #: Where responses are judged instead, if not in this process.
     gate: Gate | None = None
@@ -124,10 +129,11 @@ class Server:
             await stack.enter_async_context(publishing(self.places, self.store))
             await stack.enter_async_context(attesting(self.notary))
             await stack.enter_async_context(retaining(self.store, self.retention))
+            await stack.enter_async_context(counting(self.store))
             judge: Judge = engine
             if self.gate is not None:
                 judge = await stack.enter_async_context(self.gate.judging(engine))
-            await stack.enter_async_context(following(self.source, judge, self.store))
+            await stack.enter_async_context(watching(self._lookers(judge)))
             settings = self.settings
             if self.demo:
                 upstream = await stack.enter_async_context(_replaying())
@@ -137,7 +143,7 @@ class Server:
             app = proxy.create_app(judge, settings, health=health, tracer=self.tracer)
             where = (self.addresses.host, self.addresses.port)
             sidecar = await stack.enter_async_context(
-                listening(app, *where, tls=self.tls, patience=settings.client_timeout)
+                listening(app, *where, tls=_lasting(self.tls), patience=settings.client_timeout)
             )
             dashboard = await stack.enter_async_context(self._dashboard(judge, sidecar, health))
             public = self.addresses.public_url or dashboard
@@ -167,8 +173,14 @@ class Server:
             provider=self.provider,
             others=self._judges(judge),
         )
+        tls = _lasting(self.dashboard_tls)
         config = uvicorn.Config(
-            app, log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=2
+            app,
+            log_config=None,
+            lifespan="off",
+            access_log=False,
+            timeout_graceful_shutdown=2,
+            ssl_context_factory=(lambda _config, _default: tls) if tls else None,
         )
         server = _Quiet(config)
         where = (self.addresses.dashboard_host, self.addresses.dashboard_port)
@@ -177,10 +189,18 @@ class Server:
         task = asyncio.create_task(server.serve(sockets=[socket]))
         host, port = socket.getsockname()[:2]
         try:
-            yield f"http://{host}:{port}"
+            yield f"{'https' if tls else 'http'}://{host}:{port}"
         finally:
             server.should_exit = True
             await task
+
+    def _lookers(self, judge: Judge) -> list[Looker]:
+        """What follows the files that may be edited or replaced while the server runs."""
+        found: list[Looker] = []
+        if self.source is not None and self.source.file is not None:
+            found.append(Follower(self.source, judge, self.store))
+        sides = filter(None, (self.tls, self.dashboard_tls, self.settings.upstream_tls))
+        return found + [Renewal(side, judge.metrics) for side in sides]
 
     def _judges(self, judge: Judge) -> Others:
         """Who can score a stored trace once more, by the name of their models."""
@@ -218,6 +238,10 @@ def keep_turns_short() -> None:
 def _exposition(judge: Judge) -> bytes:
     more = judge.counts.exposition() if isinstance(judge, KafkaJudge) else b""
     return judge.metrics.exposition() + more
+
+
+def _lasting(tls: Renewable | None) -> ssl.SSLContext | None:
+    return tls.lasting() if tls else None
 
 
 class _Quiet(uvicorn.Server):

@@ -9,6 +9,7 @@ from yarl import URL
 
 from monitor.single_sign_on import Provider
 from stream.hooks import Hook
+from stream.renewal import Renewable
 
 if TYPE_CHECKING:
     from stream.server import Server
@@ -32,9 +33,15 @@ def _judging(server: "Server") -> Mapping[str, str]:
         "Subtext": version("subtext"),
         "Model": server.classifier.identity.model,
         "Calibration": server.classifier.identity.calibration,
+        "Other models, to score again with": _others(server),
         "Policy file": str(source.file) if source and followed else "none: --policy names one",
         "Mode above the file's": source.mode.value if source and source.mode else "none",
     }
+
+
+def _others(server: "Server") -> str:
+    names = ", ".join(other.classifier.identity.model for other in server.others)
+    return names or "none: --other-model names a folder"
 
 
 def _upstream(server: "Server") -> Mapping[str, str]:
@@ -65,6 +72,7 @@ def _dashboard(server: "Server") -> Mapping[str, str]:
     where = server.addresses
     return {
         "Address": where.dashboard_host,
+        "TLS": _tls(server.dashboard_tls, "none"),
         "Other names": ", ".join(where.dashboard_names) or "none",
         "People sign in by": _provider(server.provider),
         "Second opinions": str(server.seconds),
@@ -100,8 +108,8 @@ def _plain(address: str) -> str:
     return str(URL(address).with_user(None).with_password(None).with_query(None))
 
 
-def _tls(context: ssl.SSLContext | None, otherwise: str) -> str:
-    if context is None:
+def _tls(tls: Renewable | None, otherwise: str) -> str:
+    if tls is None:
         return otherwise
-    asked = context.verify_mode is ssl.CERT_REQUIRED
+    asked = tls.context.verify_mode is ssl.CERT_REQUIRED
     return "on, the other side's certificate is checked" if asked else "on"

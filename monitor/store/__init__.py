@@ -23,7 +23,7 @@ from monitor.store.rows import (
 )
 from monitor.store.runs import Run, Runs
 from monitor.store.store import Store
-from monitor.store.tallies import Cell, Tallies, Tally
+from monitor.store.tallies import Tallies
 from monitor.store.views import View, Views
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "Answered",
     "Asker",
     "Backlog",
-    "Cell",
     "Change",
     "Claim",
     "Conflict",
@@ -58,7 +57,6 @@ __all__ = [
     "StoredVerdict",
     "Summary",
     "Tallies",
-    "Tally",
     "Task",
     "VerdictRow",
     "View",

@@ -9,14 +9,16 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, select
 
 from monitor.audit import MAX_PROBLEMS, AuditRecord, Kind, Problem, Report, verify
 from monitor.sealing import Keyring
+from monitor.store import counts
 from monitor.store import reviews as desk
 from monitor.store.chain import record_of
 from monitor.store.content import columns, excerpt_in, note_hash, review_columns
 from monitor.store.erasures import Erasures, Ranges
 from monitor.store.errors import CorruptContent, Locked
 from monitor.store.schema import contents, records, reviews, verdicts
-from monitor.store.sealed import Home, Text, data_of, excerpt_of
+from monitor.store.sealed import Home, Text, data_of, excerpt_of, note_of
 
+_about = verdicts.alias("about")
 #: Every record with its verdict row, its content and its review, under prefixed names.
 everything = (
     select(
@@ -24,10 +26,13 @@ everything = (
         *(column.label(f"verdict_{column.name}") for column in verdicts.c),
         *(column.label(f"content_{column.name}") for column in contents.c),
         *(column.label(f"answer_{column.name}") for column in reviews.c),
+        _about.c.verdict_id.label("about_verdict_id"),
+        _about.c.tenant.label("about_tenant"),
     )
     .outerjoin_from(records, verdicts, verdicts.c.seq == records.c.seq)
     .outerjoin(contents, contents.c.seq == records.c.seq)
     .outerjoin(reviews, reviews.c.seq == records.c.seq)
+    .outerjoin(_about, _about.c.seq == reviews.c.verdict_seq)
 )
 
 
@@ -60,7 +65,8 @@ def inspect(
             )
             del beside[MAX_PROBLEMS:]
             erased += row.verdict_seq is not None and row.content_seq is None
-            locked += row.content_key_id is not None and row.content_key_id not in keys
+            for key_id in (row.content_key_id, row.answer_note_key_id):
+                locked += key_id is not None and key_id not in keys
             _notice(erasures, record, row)
             yield record
 
@@ -87,6 +93,7 @@ def afterwards(connection: Connection, erasures: Erasures) -> Iterator[Problem]:
     """Find what no single record shows: rows of no record, answers and erasures that do not fit."""
     for found in (
         desk.misfits(connection),
+        counts.misfits(connection),
         erasures.unexplained(),
         _not_erased(connection, contents.c.seq, erasures.told_texts),
         _not_erased(connection, reviews.c.seq, erasures.told_notes, reviews.c.note.is_not(None)),
@@ -127,12 +134,12 @@ def _beside_misfits(record: AuditRecord, row: Row[Any], keys: Keyring) -> Iterat
     elif (row.verdict_seq, row.content_seq) != (None, None):
         yield "has a verdict row or content, but is no verdict"
     if record.kind == Kind.REVIEW:
-        yield from _review_misfits(record, row)
+        yield from _review_misfits(record, row, keys)
     elif row.answer_seq is not None:
         yield "has a row of reviews, but is no review"
 
 
-def _review_misfits(record: AuditRecord, row: Row[Any]) -> Iterator[str]:
+def _review_misfits(record: AuditRecord, row: Row[Any], keys: Keyring) -> Iterator[str]:
     if row.answer_seq is None:
         yield "its row of reviews is missing"
         return
@@ -141,8 +148,16 @@ def _review_misfits(record: AuditRecord, row: Row[Any]) -> Iterator[str]:
     for name, value in expected.items():
         if found[f"answer_{name}"] != value:
             yield f"its row of reviews was altered: {name}"
-    if row.answer_note is not None and note_hash(row.answer_note) != record.body["note_sha256"]:
-        yield "its note was altered"
+    home = Home(row.about_verdict_id, row.about_tenant)
+    try:
+        note = note_of(row.answer_note_key_id, row.answer_note, row.answer_review_id, home, keys)
+    except CorruptContent as error:
+        yield str(error)
+    except Locked:
+        return  # counted
+    else:
+        if note is not None and note_hash(note) != record.body["note_sha256"]:
+            yield "its note was altered"
 
 
 def _row_misfits(record: AuditRecord, row: Row[Any]) -> Iterator[str]:

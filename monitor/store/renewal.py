@@ -1,4 +1,4 @@
-"""Storing texts again as they would be stored now: with the newest key, and in the search index."""
+"""Storing texts and notes again as they would be stored now: encrypted anew, and searchable."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from monitor.store import texts
 from monitor.store.chain import body_of
 from monitor.store.content import Content, excerpt_in, unpack
 from monitor.store.errors import Locked
-from monitor.store.schema import contents, records, verdicts
-from monitor.store.sealed import Home, Text, content_row, data_of
+from monitor.store.schema import contents, records, reviews, verdicts
+from monitor.store.sealed import Home, Text, content_row, data_of, note_of, note_row
 
 #: Texts in one transaction.
 BATCH = 100
@@ -20,7 +20,7 @@ BATCH = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewed:
-    """What became of the texts."""
+    """What became of the texts and notes."""
 
     #: Put under another key, or from the clear under one.
     encrypted: int = 0
@@ -46,9 +46,37 @@ _stored = (
 )
 
 
+_noted = (
+    select(reviews, verdicts.c.verdict_id, verdicts.c.tenant)
+    .join_from(reviews, verdicts, verdicts.c.seq == reviews.c.verdict_seq)
+    .where(reviews.c.note != "")
+    .order_by(reviews.c.seq)
+    .limit(BATCH)
+)
+
+
 def batch(connection: Connection, after: int) -> Sequence[Row[Any]]:
     """Return the next texts as they are stored."""
     return connection.execute(_stored.where(contents.c.seq > after)).all()
+
+
+def notes(connection: Connection, after: int) -> Sequence[Row[Any]]:
+    """Return the next notes as they are stored."""
+    return connection.execute(_noted.where(reviews.c.seq > after)).all()
+
+
+def renew_note(connection: Connection, row: Row[Any], keys: Keyring) -> Renewed:
+    """Store a note again; CorruptContent when it was altered."""
+    home = Home(row.verdict_id, row.tenant)
+    try:
+        note = note_of(row.note_key_id, row.note, row.review_id, home, keys)
+    except Locked:
+        return Renewed(locked=1)
+    if keys.current(row.tenant) in {None, row.note_key_id}:
+        return Renewed()  # nothing is taken out of encryption
+    changed = update(reviews).where(reviews.c.seq == row.seq)
+    connection.execute(changed.values(**note_row(note or "", row.review_id, home, keys)))
+    return Renewed(encrypted=1)
 
 
 def renew(connection: Connection, row: Row[Any], keys: Keyring) -> Renewed:

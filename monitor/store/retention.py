@@ -1,11 +1,11 @@
 """Erasing texts. Their hashes stay in the chain, which says who erased what, when and why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, select, update
 
 from monitor.audit import AuditRecord, Kind
 from monitor.sealing import Keyring
@@ -110,25 +110,33 @@ class Retention:
         return total
 
     def renew(self, *, by: str, at: str) -> Renewed:
-        """Store every text as it would be stored now, and record that keys changed.
+        """Store every text and note as it would be stored now, and record that keys changed.
 
         What was done before an error stays so; to begin anew is safe.
         """
-        total, after = Renewed(), -1
-        while True:
-            with self._turns.writing() as connection:
-                rows = renewal.batch(connection, after)
-                for row in rows:
-                    total += renewal.renew(connection, row, self._turns.keys)
-            if not rows:
-                break
-            after = rows[-1].seq
+        total = self._renewed(renewal.batch, renewal.renew)
+        total += self._renewed(renewal.notes, renewal.renew_note)
         if total.encrypted:
             body = {"act": ENCRYPTED, "by": by, "texts": total.encrypted}
             with self._turns.writing() as connection:
                 chain.append(connection, kind=Kind.RETENTION, created_at=at, body=body)
             self._turns.scrub()
         return total
+
+    def _renewed(
+        self,
+        batch: Callable[[Connection, int], Sequence[Row[Any]]],
+        renew: Callable[[Connection, Row[Any], Keyring], Renewed],
+    ) -> Renewed:
+        total, after = Renewed(), -1
+        while True:
+            with self._turns.writing() as connection:
+                rows = batch(connection, after)
+                for row in rows:
+                    total += renew(connection, row, self._turns.keys)
+            if not rows:
+                return total
+            after = rows[-1].seq
 
     def history(self) -> Iterator[AuditRecord]:
         """Read what was erased or encrypted and which rules held, newest first."""
@@ -184,7 +192,9 @@ def _erase(connection: Connection, picked: Sequence[int], about: dict[str, str],
         return Erased()  # another process was first
     connection.execute(delete(contents).where(contents.c.seq.in_(texts)))
     index.drop(connection, texts)
-    connection.execute(update(reviews).where(reviews.c.seq.in_(notes)).values(note=None))
+    connection.execute(
+        update(reviews).where(reviews.c.seq.in_(notes)).values(note=None, note_key_id=None)
+    )
     body = {**about, "texts": runs_of(texts), "notes": runs_of(notes)}
     chain.append(connection, kind=Kind.RETENTION, created_at=at, body=body)
     return Erased(texts=len(texts), notes=len(notes))

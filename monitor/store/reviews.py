@@ -24,9 +24,10 @@ from monitor.audit import AuditRecord, Kind
 from monitor.sealing import Keyring
 from monitor.store import answers, chain
 from monitor.store.content import label, review_body, review_columns
-from monitor.store.errors import Conflict
+from monitor.store.errors import Conflict, Locked
 from monitor.store.rows import Backlog, Claim, Pair, Query, Queue, StoredReview, Task
 from monitor.store.schema import claims, reviews, verdicts
+from monitor.store.sealed import Home, note_of, note_row
 from monitor.store.search import (
     IS_WAITING,
     ROWS,
@@ -117,18 +118,19 @@ class Reviews:
             desk.refuse(review.reviewer, settles=settles)
             _refuse_claimed(connection, row.seq, review.reviewer, review.created_at)
             asked = not desk.history and second(decision_of(row.decision))
-            return _append(connection, row.seq, clean, desk.after(review, second=asked))
+            standing = desk.after(review, second=asked)
+            return append(connection, row.seq, clean, standing, self._turns.keys)
 
     def of(self, verdict_id: str) -> tuple[StoredReview, ...]:
         """Return the answers to a verdict, oldest first."""
         wanted = (
-            select(reviews, verdicts.c.verdict_id)
+            select(reviews, verdicts.c.verdict_id, verdicts.c.tenant)
             .join_from(reviews, verdicts, verdicts.c.seq == reviews.c.verdict_seq)
             .where(verdicts.c.verdict_id == label(verdict_id))
             .order_by(reviews.c.seq)
         )
         with self._turns.reading() as connection:
-            return tuple(map(_stored, connection.execute(wanted)))
+            return tuple(_stored(row, self._turns.keys) for row in connection.execute(wanted))
 
     def answered(self) -> Iterator[str]:
         """Read the ids of the verdicts that wait for nobody after an answer, oldest first."""
@@ -323,32 +325,42 @@ def _put_claim(connection: Connection, seq: int, reviewer: str, until: str) -> N
     connection.execute(insert(claims), row)
 
 
-def _append(
-    connection: Connection, verdict_seq: int, review: Review, standing: Standing
+def append(
+    connection: Connection, verdict_seq: int, review: Review, standing: Standing, keys: Keyring
 ) -> AuditRecord:
+    """Record an answer that may be given, and where it leaves the verdict."""
     record = chain.append(
         connection,
         kind=Kind.REVIEW,
         created_at=review.created_at,
         body=review_body(review, verdict_seq, standing),
     )
-    row = {"seq": record.seq, "note": review.note, **review_columns(record.body)}
-    connection.execute(insert(reviews), {**row, "created_at": record.created_at})
+    row = {"seq": record.seq, "created_at": record.created_at, **review_columns(record.body)}
+    about = select(verdicts.c.verdict_id, verdicts.c.tenant).where(verdicts.c.seq == verdict_seq)
+    home = Home(*connection.execute(about).one())
+    row |= note_row(review.note, row["review_id"], home, keys)
+    connection.execute(insert(reviews), row)
     answered = update(verdicts).where(verdicts.c.seq == verdict_seq)
     connection.execute(answered.values(review=standing.value))
     connection.execute(delete(claims).where(claims.c.verdict_seq == verdict_seq))
     return record
 
 
-def _stored(row: Row[Any]) -> StoredReview:
+def _stored(row: Row[Any], keys: Keyring) -> StoredReview:
+    home, locked = Home(row.verdict_id, row.tenant), False
+    try:
+        note = note_of(row.note_key_id, row.note, row.review_id, home, keys)
+    except Locked:
+        note, locked = "", True
     review = Review(
         review_id=row.review_id,
         verdict_id=row.verdict_id,
         reviewer=row.reviewer,
         outcome=outcome_of(row.outcome),
         labels=answers.said(row),
-        note=row.note or "",
+        note=note or "",
         created_at=row.created_at,
     )
     standing = standing_of(row.standing)
-    return StoredReview(seq=row.seq, review=review, erased=row.note is None, standing=standing)
+    erased = row.note is None
+    return StoredReview(seq=row.seq, review=review, erased=erased, locked=locked, standing=standing)

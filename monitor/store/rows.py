@@ -112,6 +112,8 @@ class StoredReview:
     #: With an empty note when that was erased.
     review: Review
     erased: bool
+    #: Likewise, because it is encrypted with a key that is not here.
+    locked: bool = False
     #: Where it left the verdict.
     standing: Standing
 

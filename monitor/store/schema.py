@@ -9,6 +9,7 @@ that they can be searched. `contents` is the only place with text of a trace, so
 of answers, with their notes, which can be erased too; `claims` says who is at what just now.
 `users`, `sessions` and `tokens` hold hashes of secrets; what was done to them is in `records`.
 `runs` lists runs of re-scoring and what they changed. `heartbeats` holds nothing.
+`counts` are of verdicts by hour, for every so many records: all of it can be counted anew.
 `cursors` says how far the chain was told to others, `views` what people call the filters that they
 use. `texts` is the search index over what is in `contents` in the clear; it is another one on each
 database, so it stands in `monitor.store.texts`.
@@ -211,6 +212,8 @@ reviews = Table(
     Column("mismatch", Boolean),
     #: None once it was erased; its SHA-256 is in the record.
     Column("note", Text),
+    #: Which key encrypted it, the note then in base64; None: it is in the clear.
+    Column("note_key_id", Text),
 )
 
 Index("ix_reviews_reviewer", reviews.c.reviewer, reviews.c.verdict_seq)
@@ -233,6 +236,26 @@ cursors = Table(
     Column("name", Text, primary_key=True),
     #: The last record that they have done with.
     Column("seq", _Seq, nullable=False),
+    #: Which of several servers does so now; None: none, or it does not matter.
+    Column("holder", Text),
+    #: Counts the holder's signs of life.
+    Column("beats", BigInteger, nullable=False, server_default="0"),
+)
+
+counts = Table(
+    "counts",
+    metadata,
+    #: So many records each, from the first on.
+    Column("piece", _Seq, primary_key=True, autoincrement=False),
+    #: The newest hour in it: who looks back less far need not read it.
+    Column("newest", Text, nullable=False),
+    #: Sums over all hours.
+    *(
+        Column(name, Integer, nullable=False)
+        for name in ("allows", "flags", "blocks", "unscored", "gaps")
+    ),
+    #: zlib-compressed canonical JSON.
+    Column("data", LargeBinary, nullable=False),
 )
 
 views = Table(

@@ -1,4 +1,4 @@
-"""Stored texts, encrypted when there is a key: how they are put into rows, and read from them."""
+"""Stored texts and notes, encrypted when there is a key: put into rows, and read from them."""
 
 import base64
 from typing import Any, NamedTuple
@@ -49,6 +49,32 @@ def excerpt_of(text: Text, home: Home, keys: Keyring) -> str | None:
     except (TypeError, ValueError) as error:
         raise CorruptContent("an encrypted excerpt was altered") from error
     return _opened(text, data, (home, "excerpt"), keys).decode("utf-8", "replace")
+
+
+def note_row(note: str, review_id: str, home: Home, keys: Keyring) -> dict[str, Any]:
+    """Return what a row of `reviews` holds of a note about this verdict."""
+    place = _place(home, _note(review_id))
+    sealed = keys.seal(note.encode(), tenant=home.tenant, place=place) if note else None
+    if sealed is None:
+        return {"note": note, "note_key_id": None}
+    data = base64.b64encode(sealed.data).decode("ascii")
+    return {"note": data, "note_key_id": sealed.key_id}
+
+
+def note_of(key_id: str | None, note: Any, review_id: str, home: Home, keys: Keyring) -> str | None:  # noqa: ANN401
+    """Return a note, None when it was erased; raises like `data_of`."""
+    if key_id is None or note is None:
+        return note  # type: ignore[no-any-return]
+    try:
+        data = base64.b64decode(note, validate=True)
+    except (TypeError, ValueError) as error:
+        raise CorruptContent("an encrypted note was altered") from error
+    place = (home, _note(review_id))
+    return _opened(Text(key_id), data, place, keys).decode("utf-8", "replace")
+
+
+def _note(review_id: str) -> str:
+    return f"note {review_id}"
 
 
 def _opened(text: Text, data: bytes, place: tuple[Home, str], keys: Keyring) -> bytes:

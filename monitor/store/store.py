@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, selec
 
 from monitor.audit import AuditRecord, Kind, Report, verify
 from monitor.sealing import Keyring
-from monitor.store import chain, checkpoints, inspection, search, texts
+from monitor.store import chain, checkpoints, counts, inspection, search, texts
 from monitor.store.accounts import Accounts
 from monitor.store.checkpoints import Link, StoredCheckpoint
 from monitor.store.content import Content, columns, pack
@@ -21,7 +21,7 @@ from monitor.store.retention import Retention
 from monitor.store.reviews import Reviews
 from monitor.store.rows import Page, Query, StoredVerdict, Summary
 from monitor.store.runs import Runs
-from monitor.store.schema import contents, heartbeats, records, verdicts
+from monitor.store.schema import contents, heartbeats, records, reviews, verdicts
 from monitor.store.sealed import Home, content_row
 from monitor.store.tallies import Tallies
 from monitor.store.views import Views
@@ -157,8 +157,9 @@ class Store:
             newest = chain.last(connection)[0]
             if newest == until and known is not None:
                 return known
-            more = search.summary(connection, until, newest)
-        counted = more if known is None else known + more
+            if known is None:
+                until, known = counts.summary(connection)
+            counted = known + search.summary(connection, until, newest)
         self._counted = (newest, counted)
         return counted
 
@@ -176,7 +177,8 @@ class Store:
     def has_encrypted(self) -> bool:
         """Tell whether any text is encrypted."""
         with reading(self._engine) as connection:
-            return connection.execute(_encrypted).first() is not None
+            found = (connection.execute(wanted).first() for wanted in _encrypted)
+            return any(row is not None for row in found)
 
     def newest_seq(self) -> int:
         """Return the number of the newest record; -1 when there is none."""
@@ -268,7 +270,10 @@ _known = select(verdicts.c.verdict_id, verdicts.c.seq).where(
     verdicts.c.verdict_id.in_(bindparam("ids", expanding=True))
 )
 _insert_verdicts, _insert_contents = insert(verdicts), insert(contents)
-_encrypted = select(contents.c.seq).where(contents.c.key_id.is_not(None)).limit(1)
+_encrypted = (
+    select(contents.c.seq).where(contents.c.key_id.is_not(None)).limit(1),
+    select(reviews.c.seq).where(reviews.c.note_key_id.is_not(None)).limit(1),
+)
 _beat = update(heartbeats).values(beats=heartbeats.c.beats + 1)
 
 

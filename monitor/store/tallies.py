@@ -1,62 +1,18 @@
-"""Counts over time, each over a bounded stretch that an index holds in full."""
+"""Counts over time: by hour, and over bounded stretches that an index holds in full."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Integer,
-    Row,
-    Select,
-    and_,
-    bindparam,
-    cast,
-    exists,
-    func,
-    or_,
-    select,
-)
+from sqlalchemy import Row, and_, bindparam, exists, func, or_, select
 
-from monitor.store import chain
+from monitor.store import chain, counts
 from monitor.store.content import crossed
+from monitor.store.counts import Hours
 from monitor.store.reviews import Turns
 from monitor.store.rows import Answered
 from monitor.store.schema import records, reviews, verdicts
-from monitor.store.search import decision_of, outcome_of
-from monitor.types import Check, Decision, Standing
-
-#: Steps in which scores are counted: 0.001.
-STEPS = 1000
-#: Models counted apart in one stretch; the rest share a name.
-MAX_MODELS = 30
-OTHER_MODELS = "(others)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """Verdicts of one stretch that are alike."""
-
-    model: str
-    decision: Decision
-    #: A check could not be made.
-    unscored: bool
-    failed_open: bool
-    #: As in `VerdictRow.coverage_gaps`.
-    gaps: str
-    count: int
-    #: How many of them reached the flag threshold that was asked for, by check.
-    over: Mapping[Check, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """What was judged in a stretch of time; verdicts of re-scoring runs left out."""
-
-    cells: tuple[Cell, ...]
-    #: Verdicts by score in steps of 1/`STEPS`, rounded down; by check.
-    scores: Mapping[Check, Mapping[int, int]]
+from monitor.store.search import outcome_of
+from monitor.types import Check, Standing
 
 
 class Tallies:
@@ -68,21 +24,36 @@ class Tallies:
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
 
-    def tally(self, since: str, until: str, flags: Mapping[Check, float]) -> Tally:
-        """Count a stretch; `flags` says from which score a check counts as over."""
-        stretch = {"since": since, "until": until}
-        limits = {check.value: flags[check] for check in Check}
+    def fold(self) -> bool:
+        """Keep the counts of one more full piece of the chain; False when all are kept."""
         with self._turns.reading() as connection:
-            rows = connection.execute(_cells, {**stretch, **limits}).all()
-            return Tally(
-                cells=_named(rows),
-                scores={c: _scores(connection, c, stretch) for c in Check},
-            )
+            known = counts.kept(connection)
+            piece = next((p for p in range(counts.full(connection)) if p not in known), None)
+            if piece is None:
+                return False
+            hours = counts.count(connection, piece)
+        with self._turns.writing() as connection:
+            counts.keep(connection, piece, hours)
+        return True
 
-    def first(self) -> str | None:
-        """Return when the oldest verdict was made; None without any."""
+    def pieces(self, first: int, since: str) -> Iterator[Hours]:
+        """Return the counts of full pieces in order from one on; none of hours before `since`.
+
+        Those in which all is older come empty.
+        """
         with self._turns.reading() as connection:
-            return connection.execute(_first).scalar_one_or_none()
+            known, end = counts.kept(connection), counts.full(connection)
+        for piece in range(first, end):
+            if known.get(piece, since) < since:
+                yield {}
+                continue
+            with self._turns.reading() as connection:
+                yield counts.load(connection, piece)
+
+    def rest(self, first: int) -> Hours:
+        """Count what was recorded from a piece on."""
+        with self._turns.reading() as connection:
+            return counts.count(connection, first, onwards=True)
 
     def reaching(self, since: str, until: str, limits: Mapping[Check, float]) -> int:
         """Count the verdicts of a stretch of which any check reached its limit."""
@@ -117,20 +88,6 @@ class Tallies:
 # Built once: building a statement takes longer than running it.
 _times = verdicts.c.created_at
 _live = and_(verdicts.c.run.is_(None), _times >= bindparam("since"), _times < bindparam("until"))
-_first = select(_times).where(verdicts.c.run.is_(None)).order_by(_times).limit(1)
-_alike = (
-    verdicts.c.model,
-    verdicts.c.decision,
-    verdicts.c.unscored.is_not(None).label("unscored"),
-    verdicts.c.failed_open,
-    verdicts.c.coverage_gaps.label("gaps"),
-)
-_over = (
-    func.count().filter(verdicts.c[check.value] >= bindparam(check.value)).label(check.value)
-    for check in Check
-)
-_cells = select(*_alike, func.count().label("n"), *_over).where(_live).group_by(*_alike)
-
 
 _later = reviews.alias()
 _answers = (
@@ -163,39 +120,4 @@ def _answered(row: Row[Any]) -> Answered:
         crossed=crossed(chain.body_of(row.body)),
         outcome=outcome_of(row.outcome),
         said={check: label for check, label in said.items() if label is not None},
-    )
-
-
-def _by_score(check: Check) -> Select[int, int]:
-    score = verdicts.c[check.value]
-    step = cast(func.floor(score * STEPS), Integer).label("step")
-    return select(step, func.count().label("n")).where(_live, score.is_not(None)).group_by("step")
-
-
-_by_scores = {check: _by_score(check) for check in Check}
-
-
-def _scores(connection: Connection, check: Check, stretch: Mapping[str, str]) -> dict[int, int]:
-    rows = connection.execute(_by_scores[check], stretch).all()
-    return {row.step: row.n for row in rows}
-
-
-def _named(rows: Sequence[Row[Any]]) -> tuple[Cell, ...]:
-    """Read rows of `_cells`. Names of models come from clients: only so many are told apart."""
-    counts: Counter[str] = Counter()
-    for row in rows:
-        counts[row.model] += row.n
-    named = {model for model, _ in counts.most_common(MAX_MODELS)}
-    return tuple(_cell(row, row.model if row.model in named else OTHER_MODELS) for row in rows)
-
-
-def _cell(row: Row[Any], model: str) -> Cell:
-    return Cell(
-        model=model,
-        decision=decision_of(row.decision),
-        unscored=bool(row.unscored),
-        failed_open=bool(row.failed_open),
-        gaps=row.gaps,
-        count=row.n,
-        over={check: getattr(row, check.value) for check in Check},
     )

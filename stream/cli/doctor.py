@@ -69,12 +69,13 @@ def doctor(
     key = os.environ.get(api_key_env, "") if api_key_env else ""
     if api_key_env and not key:
         raise fail(f"The environment variable {api_key_env} is not set.")
+    tls = upstream_tls(upstream, upstream_ca, upstream_cert, upstream_key)
     probe = Probe(
         upstream=upstream,
         model=model,
         key=key,
         starts_in_thinking=starts_in_thinking,
-        tls=upstream_tls(upstream, upstream_ca, upstream_cert, upstream_key),
+        tls=tls.context if tls else None,
     )
     raise typer.Exit(asyncio.run(_examine(probe, policy, classifier)))
 

@@ -91,7 +91,7 @@ def renew(
     by: Annotated[str, typer.Option(help="Who; default: your name on this machine.")] = "",
     database: Database = DEFAULT_DATABASE,
 ) -> None:
-    """Store all texts as new ones are stored: with the newest key, and searchable.
+    """Store all texts and notes as new ones are stored: with the newest key, and searchable.
 
     After adding a key to --content-keys: encrypts what is in the clear or
     under an older key of the same tenant, which can be taken out of the file

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.errors import MonitorError
+from monitor.metrics import Side
 from monitor.opinions import Seconds
 from monitor.retention import RetentionError, Rules
 from monitor.types import Mode
@@ -60,13 +61,16 @@ from stream.cli.sign_on import (
     provider_of,
 )
 from stream.cli.tls import (
+    DashboardTlsCert,
+    DashboardTlsClientCa,
+    DashboardTlsKey,
     TlsCert,
     TlsClientCa,
     TlsKey,
     UpstreamCa,
     UpstreamCert,
     UpstreamKey,
-    sidecar_tls,
+    door_tls,
     upstream_tls,
 )
 from stream.reload import PolicySource
@@ -274,6 +278,9 @@ def serve(
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,
+    dashboard_tls_cert: DashboardTlsCert = None,
+    dashboard_tls_key: DashboardTlsKey = None,
+    dashboard_tls_client_ca: DashboardTlsClientCa = None,
     upstream_ca: UpstreamCa = None,
     upstream_cert: UpstreamCert = None,
     upstream_key: UpstreamKey = None,
@@ -308,7 +315,10 @@ def serve(
     from stream.proxy import Settings  # noqa: PLC0415
     from stream.server import Addresses, Server  # noqa: PLC0415
 
-    tls = sidecar_tls(tls_cert, tls_key, tls_client_ca)
+    tls = door_tls(Side.SIDECAR, tls_cert, tls_key, tls_client_ca)
+    dashboard_tls = door_tls(
+        Side.DASHBOARD, dashboard_tls_cert, dashboard_tls_key, dashboard_tls_client_ca
+    )
     towards = upstream_tls(upstream, upstream_ca, upstream_cert, upstream_key)
     seconds = _seconds(second_review or [])
     provider = provider_of(
@@ -376,6 +386,7 @@ def serve(
             starts_in_thinking=starts_in_thinking,
         ),
         tls=tls,
+        dashboard_tls=dashboard_tls,
         addresses=Addresses(
             host=host,
             port=port,

@@ -1,14 +1,19 @@
 """The options of TLS, and what they open."""
 
-import ssl
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monitor.metrics import Side
 from stream.cli.options import fail
 
+if TYPE_CHECKING:
+    from stream.renewal import Renewable
+
 _PANEL = "TLS"
+#: What the options of a side begin with.
+_OPTIONS = {Side.SIDECAR: "--tls", Side.DASHBOARD: "--dashboard-tls"}
 
 TlsCert = Annotated[
     Path | None,
@@ -31,6 +36,31 @@ TlsClientCa = Annotated[
     typer.Option(
         envvar="SUBTEXT_TLS_CLIENT_CA",
         help="Let only clients in whose certificate this authority signed (mTLS).",
+        rich_help_panel=_PANEL,
+    ),
+]
+DashboardTlsCert = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="SUBTEXT_DASHBOARD_TLS_CERT",
+        help="Serve dashboard and API over TLS with this certificate (PEM, with its chain).",
+        rich_help_panel=_PANEL,
+    ),
+]
+DashboardTlsKey = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="SUBTEXT_DASHBOARD_TLS_KEY",
+        help="Its key. Default: in the file of the certificate.",
+        rich_help_panel=_PANEL,
+    ),
+]
+DashboardTlsClientCa = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="SUBTEXT_DASHBOARD_TLS_CLIENT_CA",
+        help="Let only browsers and programs in whose certificate this authority signed (mTLS). "
+        "Users log in all the same.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -60,33 +90,38 @@ UpstreamKey = Annotated[
 ]
 
 
-def sidecar_tls(
-    certificate: Path | None, key: Path | None, client_ca: Path | None
-) -> ssl.SSLContext | None:
-    """How the sidecar shows itself; None for plain HTTP."""
-    from stream.tls import TlsError, serving  # noqa: PLC0415 -- half of a command's start-up time
+def door_tls(
+    side: Side, certificate: Path | None, key: Path | None, client_ca: Path | None
+) -> "Renewable | None":
+    """How the sidecar or the dashboard shows itself; None for plain HTTP."""
+    from stream.renewal import Renewable  # noqa: PLC0415 -- half of a command's start-up time
+    from stream.tls import TlsError  # noqa: PLC0415 -- likewise
 
     if certificate is None:
         if key or client_ca:
-            raise fail("--tls-key and --tls-client-ca need --tls-cert.")
+            option = _OPTIONS[side]
+            raise fail(f"{option}-key and {option}-client-ca need {option}-cert.")
         return None
     try:
-        return serving(certificate, key, client_ca)
+        return Renewable.door(side, certificate, key, client_ca)
     except TlsError as error:
-        raise fail(f"TLS: {error}") from error
+        raise fail(f"TLS of the {side}: {error}") from error
 
 
 def upstream_tls(
     upstream: str | None, ca: Path | None, certificate: Path | None, key: Path | None
-) -> ssl.SSLContext | None:
+) -> "Renewable | None":
     """How the upstream is checked and what it is shown; None for the system's way."""
-    from stream.tls import TlsError, asking  # noqa: PLC0415 -- half of a command's start-up time
+    from stream.renewal import Renewable  # noqa: PLC0415 -- half of a command's start-up time
+    from stream.tls import TlsError  # noqa: PLC0415 -- likewise
 
     if key and not certificate:
         raise fail("--upstream-key needs --upstream-cert.")
     if (ca or certificate) and not (upstream or "").startswith("https://"):
         raise fail("--upstream-ca and --upstream-cert need an --upstream that is https://.")
+    if not (ca or certificate):
+        return None
     try:
-        return asking(ca, certificate, key)
+        return Renewable.towards(Side.UPSTREAM, ca, certificate, key)
     except TlsError as error:
         raise fail(f"TLS towards the upstream: {error}") from error

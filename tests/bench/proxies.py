@@ -82,17 +82,19 @@ def _hold(responses: int) -> None:
             shown = [_ms(waits, 50), _ms(waits, 99), _ms(scoring, 50), _ms(rest, 50), _ms(rest, 99)]
             print(f"| {name} | {' | '.join(shown)} |", flush=True)
     print(
-        "\nScoring: from asking the classifier until it has answered, for this step and the end of "
-        "the thinking before it, in the sidecar's own process.\n"
+        "\nScoring: from asking the encoder until the last score, for this step and the end of the "
+        "thinking before it, in the sidecar's own process.\n"
     )
 
 
 def _step(url: str, noted: Path) -> tuple[float, float]:
-    """Seconds that an answer's only step waited, and of them those in the classifier."""
+    """Seconds that an answer's only step waited, and of them those that its scores took."""
+    noted.unlink(missing_ok=True)
     (wait,) = asyncio.run(wire.stream(url)).delays
-    took = [line.split() for line in noted.read_text(encoding="ascii").splitlines()]
-    last = {name: float(seconds) for name, seconds in took}
-    return wait, last["encode"] + last["compare"]
+    until = time.monotonic() + MOST
+    while not noted.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    return wait, float(noted.read_text(encoding="ascii"))
 
 
 def _row(url: str, pid: int, count: int, seconds: float) -> str:
@@ -147,10 +149,13 @@ def _ours(make: Callable[..., object], *args: object) -> Proxy:
 
 
 class Timed:
-    """A classifier that notes how long it was waited for."""
+    """A classifier that notes how long the scores of an answer's step took, from their first word.
+
+    What is compared word by word between its two models is part of that.
+    """
 
     def __init__(self, classifier: Classifier, noted: Path) -> None:
-        self._classifier, self._noted = classifier, noted
+        self._classifier, self._noted, self._began = classifier, noted, 0.0
         self.identity, self.thresholds = classifier.identity, classifier.thresholds
         self.head, self.aclose = classifier.head, classifier.aclose
 
@@ -164,17 +169,20 @@ class Timed:
         return cls(load(), noted)
 
     async def encode(self, texts):
-        return await self._note("encode", self._classifier.encode(texts))
+        self._began = time.perf_counter()
+        return await self._classifier.encode(texts)
 
     async def compare(self, pairs):
-        return await self._note("compare", self._classifier.compare(pairs))
-
-    async def _note(self, name, work):
-        began = time.perf_counter()
-        found = await work
-        with self._noted.open("a", encoding="ascii") as file:
-            file.write(f"{name} {time.perf_counter() - began}\n")
+        found = await self._classifier.compare(pairs)
+        took = time.perf_counter() - self._began
+        # Later, so that nobody waits for the file.
+        asyncio.get_running_loop().call_later(0.1, self._note, took)
         return found
+
+    def _note(self, took: float) -> None:
+        new = self._noted.with_suffix(".new")
+        new.write_text(str(took), encoding="ascii")
+        new.replace(self._noted)
 
 
 def constant() -> Classifier:

@@ -18,13 +18,14 @@ from pathlib import Path
 from sqlalchemy import Connection, func, insert, select
 
 from classifiers.port import Check
+from dashboard.trends import Trends
 from monitor.audit import Kind, canonical, seal
 from monitor.clock import stamp
 from monitor.store import Asker, Query, Store, chain, texts
 from monitor.store.content import Content, columns, pack
-from monitor.store.reviews import _append
+from monitor.store.reviews import append
 from monitor.store.schema import contents, metadata, records, verdicts
-from monitor.types import Decision, Outcome, Review
+from monitor.types import Decision, Outcome, Review, Standing
 from tests.bench.traces import authored
 from tests.contract.conftest import make_sample
 
@@ -82,7 +83,8 @@ def _fill(store: Store, size: int) -> None:
         with store.writing() as connection:
             for seq, content in _record(connection, made):
                 if content.body["verdict"]["decision"] != "allow" and draw.random() < 0.2:
-                    _append(connection, seq, _answer(content, draw))
+                    answer = _answer(content, draw)
+                    append(connection, seq, answer, Standing(answer.outcome.value), store.keys)
 
 
 def _record(connection: Connection, made: list[Content]) -> list[tuple[int, Content]]:
@@ -251,11 +253,38 @@ def _lists(name: str, store: Store, size: int) -> None:
     _row("queue", lambda _: store.reviews.queue(asker, Query()))
     _row("queue, a model", lambda _: store.reviews.queue(asker, Query(model="llama-4")))
     _row("queue, a word", lambda _: store.reviews.queue(asker, Query(text="fail")))
+    _counts(store)
     _row("counts by decision, at first", lambda _: Store(store._engine).summary(), 5)
     _row("counts by decision", lambda _: store.summary())
     _row("models", lambda _: store.models())
     _row("one verdict", lambda draw: store.verdict(f"v-{draw.randrange(size)}"))
     print()
+
+
+def _counts(store: Store) -> None:
+    """What the overview and the thresholds ask: after a start, and from then on."""
+    flags, four_weeks, end = dict.fromkeys(Check, 0.5), 2 * 28 * 24, START + timedelta(days=DAYS)
+
+    def first(hours: int) -> Trends:
+        trends = Trends(store.tallies, lambda: end)
+        trends.last(hours, flags)
+        return trends
+
+    begun, used = time.perf_counter(), time.process_time()
+    while store.tallies.fold():
+        pass
+    taken, used = time.perf_counter() - begun, time.process_time() - used
+    if taken > 1:
+        print(f"| keeping counts, once per database | {taken:.1f} s | | {used:.1f} s |")
+    _row("overview of a week, first look", lambda _: first(2 * 7 * 24), 5)
+    _row("overview of four weeks, first look", lambda _: first(four_weeks), 5)
+    trends = first(four_weeks)
+    _row("overview of four weeks", lambda _: trends.last(four_weeks, flags))
+    _row("overview, what waits", lambda _: store.reviews.backlog())
+    ends = (stamp(end - timedelta(days=7)), stamp(end))
+    _row("overview, failed open in a week", lambda _: store.tallies.failed_open(*ends, 5))
+    _row("thresholds, over any in a week", lambda _: store.tallies.reaching(*ends, flags))
+    _row("thresholds, what people said", lambda _: store.tallies.answered(10_000), 5)
 
 
 def _row(words: str, ask: Callable[[random.Random], object], rounds: int = ROUNDS) -> None:

@@ -1,5 +1,6 @@
 """axe-core finds no serious or critical fault on any page, light or dark, wide or narrow."""
 
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 
 import pytest
@@ -8,6 +9,7 @@ from dashboard.identity import COOKIE
 from monitor.accounts import Role
 from monitor.credentials import digest
 from monitor.types import Check, Outcome, Review
+from tests.browser.test_runs import two_runs
 from tests.support import trace
 
 pytestmark = pytest.mark.browser
@@ -25,7 +27,7 @@ NOW = "2026-01-01T10:00:00.000Z"
 SECRET = "a-cookie"
 KINDS = ("blocked", "flagged", "allowed", "second", "disputed")
 PAGES = (
-    "/overview", "/", "/?decision=block&text=words", "/queue", "/queue?waits=second", "/runs",
+    "/overview", "/", "/?decision=block&text=words", "/queue", "/queue?waits=second", "/runs", "/runs/november", "/runs/bare",
     "/thresholds", "/thresholds?check=mismatch&flag=0.7", "/policies", "/reviewers", "/audit",
     "/people", "/tokens", "/settings", "/verdicts/none", "/login",
 )  # fmt: skip
@@ -45,7 +47,7 @@ def answer(site, verdict_id, name, outcome, *, after=0):
 
 
 @pytest.fixture(scope="module")
-def busy(shared_site):
+def busy(shared_site, tmp_path_factory):
     """Verdicts of every kind, at every stage of review, and somebody who may see all pages."""
     site, words = shared_site, ["PLOT", "HINT", "", "BOMB", *["PLOT"] * 11]
     traces = [
@@ -60,6 +62,9 @@ def busy(shared_site):
             answer(site, verdict_id, "ben", outcome, after=1)
     for number in range(2):
         site.store.record_policy(policy=f"a = {number}\n", version=str(number), created_at=NOW)
+    with ThreadPoolExecutor(1) as thread:  # in this one an event loop runs: the browser's
+        thread.submit(two_runs, site.store, tmp_path_factory.mktemp("runs")).result()
+    site.store.runs.begin("bare", started_at=NOW, policy="p", model="m")
     site.store.accounts.add_user("ada", Role.ADMIN, "no hash", at=NOW)
     site.store.accounts.open_session("ada", digest(SECRET), at=NOW, until="2999")
     site.traces = dict(zip(KINDS, ids, strict=False))
@@ -89,6 +94,8 @@ def test_no_page_has_a_serious_fault(busy, page, path):
         path = path.replace(kind, busy.traces[kind])
     page.goto(busy.url + path)
     assert page.url == busy.url + path, "somebody was sent elsewhere"
+    if path == "/runs/november":
+        assert page.locator(".comparison svg").count() == len(Check), "there is nothing to look at"
     page.evaluate("for (const more of document.querySelectorAll('details')) more.open = true")
     assert faults(page) == []
 

@@ -23,10 +23,11 @@ STRICT = support.rulebook(
 def runs(site, tmp_path):
     """Two runs in the store of the site; the second was compared with the first."""
     with ThreadPoolExecutor(1) as thread:  # in this one an event loop runs: the browser's
-        return thread.submit(_two_runs, site.store, tmp_path).result()
+        return thread.submit(two_runs, site.store, tmp_path).result()
 
 
-def _two_runs(store, folder):
+def two_runs(store, folder):
+    """Judge logs twice, the second time by a stricter policy; return what that changed."""
     inputs = [folder / "a.jsonl"]
     write_logs(*inputs, 60)
     rescore(inputs, folder / "first", run="october")

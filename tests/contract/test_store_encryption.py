@@ -6,6 +6,7 @@ import sqlalchemy
 from monitor.sealing import ContentKey, Keyring
 from monitor.store import Asker, CorruptContent, Locked, Query, Store
 from monitor.store.renewal import Renewed
+from monitor.types import Outcome, Review
 from monitor.wire import verdict_json
 
 OLD = ContentKey(key_id="old", secret=bytes(32))
@@ -141,3 +142,82 @@ def test_texts_from_before_the_search_can_be_taken_into_it(opened, sample, sql):
     assert store.retention.renew(by="anna", at="2026") == Renewed(indexed=3)
     assert len(store.verdicts(Query(text="done")).rows) == 3
     assert store.newest_seq() == 2
+
+
+NOTE = "it says: canary é"
+
+
+def noted(store, sample, number, note=NOTE, **fields):
+    """Record a verdict, and an answer to it with a note."""
+    store.record_verdict(*sample(number, **fields))
+    review = Review(
+        review_id=f"r-{number}",
+        verdict_id=f"verdict-{number}",
+        reviewer="anna",
+        outcome=Outcome.CONFIRM,
+        note=note,
+        created_at="2026",
+    )
+    store.reviews.record(review, after=0)
+
+
+def note_in(store, number):
+    (found,) = store.reviews.of(f"verdict-{number}")
+    return found.review.note
+
+
+def test_notes_are_encrypted_with_the_key_of_the_tenant(opened, sample, sql):
+    store = opened(OLD, ACME)
+    noted(store, sample, 1)
+    noted(store, sample, 2, tenant="acme")
+    noted(store, sample, 3, note="")
+    assert [note_in(store, n) for n in (1, 2, 3)] == [NOTE, NOTE, ""]
+    rows = sql("SELECT note, note_key_id FROM reviews ORDER BY seq").all()
+    assert [row.note_key_id for row in rows] == ["old", "acme-1", None]
+    assert not any("canary" in row.note for row in rows)
+    assert store.audit().ok
+
+
+def test_without_the_key_everything_but_the_note_is_there(opened, sample):
+    noted(opened(OLD), sample, 1)
+    store = opened()
+    (found,) = store.reviews.of("verdict-1")
+    assert (found.locked, found.erased, found.review.note) == (True, False, "")
+    assert found.review.outcome is Outcome.CONFIRM
+    report = store.audit()
+    assert (report.ok, report.locked) == (True, 2)
+
+
+NOTE_CHANGES = {
+    "the note of another answer": "UPDATE reviews SET note = (SELECT note FROM reviews WHERE seq = 3) WHERE seq = 1",
+    "one that is none": "UPDATE reviews SET note = 'é' WHERE seq = 1",
+    "no name of a key": "UPDATE reviews SET note_key_id = NULL WHERE seq = 1",
+    "another name of the key": "UPDATE reviews SET note_key_id = 'new' WHERE seq = 1",
+}
+
+
+@pytest.mark.parametrize("change", NOTE_CHANGES.values(), ids=NOTE_CHANGES)
+def test_an_altered_encrypted_note_is_found(opened, sample, sql, change):
+    store = opened(NEW, OLD)
+    for number in (1, 2):
+        noted(store, sample, number)
+    assert store.audit().ok
+    sql(change)
+    assert {problem.seq for problem in store.audit().problems} == {1}
+
+
+def test_notes_can_be_put_under_the_newest_key_and_erased(opened, sample, sql):
+    noted(opened(), sample, 1)
+    noted(opened(OLD), sample, 2)
+    store = opened(OLD, NEW)
+    assert opened(NEW).retention.renew(by="anna", at="2026") == Renewed(encrypted=2, locked=2)
+    assert store.retention.renew(by="anna", at="2026") == Renewed(encrypted=2)
+    found = sql("SELECT note_key_id FROM reviews").scalars()
+    assert set(found) == {"new"}
+    assert [note_in(opened(NEW), n) for n in (1, 2)] == [NOTE, NOTE]
+    assert opened(NEW).audit().ok
+    erased = store.retention.erase(Query(), by="anna", reason="asked", at="2026")
+    assert (erased.texts, erased.notes) == (2, 2)
+    (gone,) = opened().reviews.of("verdict-1")
+    assert (gone.erased, gone.locked) == (True, False)
+    assert opened().audit().ok

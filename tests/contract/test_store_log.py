@@ -81,6 +81,32 @@ def test_a_reader_begins_at_the_end_and_only_moves_on(store, fill):
     assert (store.cursors.begin("a"), store.cursors.begin("b")) == (4, 4)
 
 
+def test_one_reader_at_a_time_holds_a_place(store, fill):
+    seen = store.cursors.look("a")
+    assert (seen.seq, seen.holder) == (-1, None)
+    assert store.cursors.take("a", "one", seen)
+    assert not store.cursors.take("a", "two", seen)
+    fill(store, 3)
+    assert not store.cursors.advance("a", 1, "two")
+    assert not store.cursors.advance("a", 1)
+    assert store.cursors.advance("a", 1, "one")
+    found = store.cursors.look("a")
+    assert (found.seq, found.holder) == (1, "one")
+
+
+def test_who_holds_a_place_shows_signs_of_life_until_another_takes_it(store):
+    assert store.cursors.take("a", "one", store.cursors.look("a"))
+    silent = store.cursors.look("a")
+    assert store.cursors.beat("a", "one")
+    assert not store.cursors.take("a", "two", silent)
+    assert store.cursors.take("a", "two", store.cursors.look("a"))
+    assert not store.cursors.beat("a", "one")
+    store.cursors.release("a", "one")
+    assert store.cursors.look("a").holder == "two"
+    store.cursors.release("a", "two")
+    assert store.cursors.look("a").holder is None
+
+
 def test_views_are_their_owners(store):
     for owner, name in (("a", "two"), ("a", "one"), ("b", "one")):
         store.views.save(owner, View(name=name, address=f"/?tenant={owner}"))

@@ -258,7 +258,7 @@ def test_a_verdict_hidden_from_the_queue_is_found(store, fill, shared_tamper):
 
 def test_a_review_row_that_no_record_knows_is_found(store, fill, shared_tamper):
     fill(store, 2)
-    row = "(1, 'x', 0, 'eve', '2026', 'confirm', NULL, NULL, NULL, '', 'confirm')"
+    row = "(1, 'x', 0, 'eve', '2026', 'confirm', NULL, NULL, NULL, '', 'confirm', NULL)"
     shared_tamper(store, f"INSERT INTO reviews VALUES {row}")  # noqa: S608
     shared_tamper(store, "UPDATE verdicts SET review = 'confirm' WHERE seq = 0")
     assert "has a row of reviews, but is no review" in [p.what for p in store.audit().problems]

@@ -11,7 +11,10 @@ from dashboard.app import create_app
 from monitor.health import Health
 from monitor.recording import forget, recorder
 from monitor.store import Store
-from tests.support import engine, rulebook, trace
+from stream.proxy import Settings
+from stream.server import Addresses, Server
+from stream.shown import settings_shown
+from tests.support import engine, fake, rulebook, trace
 
 PAD = "Some ordinary words that make up a sentence of usual length. "
 
@@ -84,3 +87,17 @@ async def test_a_verdict_that_is_not_there_has_no_page(http, store):
     )
     data = {"csrf": csrf[1], "model": "other-1"}
     assert (await http.post("/verdicts/nobody/again", data=data)).status_code == 404
+
+
+def test_settings_name_the_models_to_score_again_with(store):
+    server = Server(
+        classifier=fake(),
+        store=store,
+        policy=rulebook(),
+        settings=Settings(upstream="http://vllm:8000"),
+        addresses=Addresses(host="h", port=1, dashboard_host="h", dashboard_port=2),
+        others=(engine(classifier=Other(), record=forget),),
+    )
+    name = "Other models, to score again with"
+    assert settings_shown(server, "here")["Judging"][name] == "other-1"
+    assert "--other-model" in settings_shown(replace(server, others=()), "here")["Judging"][name]

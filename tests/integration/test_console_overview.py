@@ -1,6 +1,8 @@
 """The overview over HTTP: its numbers are those of what was judged."""
 
+import asyncio
 import re
+import threading
 
 import httpx2 as httpx
 import pytest
@@ -10,8 +12,9 @@ from dashboard.app import create_app
 from monitor.health import Health
 from monitor.policy import Policy
 from monitor.recording import recorder
-from monitor.store import Store
+from monitor.store import Store, StoreUnavailable, counts
 from monitor.types import Decision, Disclosure, Usage
+from stream.counting import counting
 from tests.support import THRESHOLDS, engine, fake, rulebook, trace
 
 PAD = "Some ordinary words that make up a sentence of usual length. "
@@ -93,3 +96,32 @@ async def test_a_span_that_is_none_is_said(store):
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         answer = await http.get("/overview?span=year")
     assert (answer.status_code, "Filter not understood" in answer.text) == (422, True)
+
+
+async def test_a_server_counts_in_the_background(store, monkeypatch):
+    monkeypatch.setattr(counts, "PIECE", 2)
+    mind = engine(record=recorder(store))
+    for _ in range(5):
+        await mind.judge(trace(PAD, "Fine."))
+
+    def kept():
+        with store.reading() as connection:
+            return set(counts.kept(connection))
+
+    async with counting(store, interval=3600, pause=0), asyncio.timeout(60):
+        while kept() != {0, 1}:  # noqa: ASYNC110 -- counted in threads
+            await asyncio.sleep(0.01)
+
+
+async def test_counts_that_cannot_be_kept_are_complained_of(store, capsys):
+    tried = threading.Event()
+
+    def fold():
+        tried.set()
+        raise StoreUnavailable
+
+    store.tallies.fold = fold
+    async with counting(store, interval=3600):
+        assert await asyncio.to_thread(tried.wait, 60)
+    said = capsys.readouterr()
+    assert "counts_not_kept" in said.out + said.err

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+import threading
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -54,6 +56,22 @@ def store(tmp_path):
     opened.close()
 
 
+@pytest.fixture(params=["file", "postgres"])
+def shared(request, tmp_path):
+    """A function that opens a database as one more server would."""
+    postgres = request.param == "postgres"
+    url = request.getfixturevalue("postgres_url") if postgres else f"sqlite:///{tmp_path}/audit.db"
+    servers = []
+
+    def join():
+        servers.append(Store.open(url))
+        return servers[-1]
+
+    yield join
+    for server in servers:
+        server.close()
+
+
 @asynccontextmanager
 async def listening(listener):
     app = web.Application()
@@ -65,6 +83,13 @@ async def listening(listener):
 async def judge(store, word, **fields):
     verdict = await engine(record=recorder(store)).judge(trace(PAD + word, "Fine.", **fields))
     return verdict.verdict_id
+
+
+async def passed(store, hook):
+    """Wait until the database knows that everything was told."""
+    async with asyncio.timeout(60):
+        while store.cursors.look(hook.name).seq < store.newest_seq():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def begun(store, hook):
@@ -161,3 +186,83 @@ async def test_the_same_gap_is_told_once_an_hour(store):
             await judge(store, "PLOT")
             await listener.until(taken=2)
     assert [t["type"] for t in listener.told()] == ["coverage.gap", "verdict.blocked"]
+
+
+#: Nobody is given up here but by who stops.
+CALM = replace(HASTE, beat=0.01, silence=3600)
+
+
+async def test_servers_that_share_a_database_tell_of_each_event_once(shared):
+    store, listener = shared(), Listener()
+    async with listening(listener) as url, AsyncExitStack() as stack:
+        hook = Hook(url=url, secret=SECRET)
+        begun(store, hook)
+        for _ in range(2):
+            await stack.enter_async_context(telling([hook], shared(), "https://m.example", CALM))
+        ids = [await judge(store, "PLOT") for _ in range(10)]
+        await listener.until(taken=10)
+    assert [told["data"]["verdict_id"] for told in listener.told()] == ids
+
+
+async def test_when_a_server_stops_another_goes_on_at_once(shared):
+    store, listener = shared(), Listener()
+    async with listening(listener) as url, AsyncExitStack() as stack:
+        hook = Hook(url=url, secret=SECRET)
+        begun(store, hook)
+        async with telling([hook], shared(), "https://first.example", CALM):
+            ids = [await judge(store, "PLOT")]
+            await passed(store, hook)
+            await stack.enter_async_context(telling([hook], shared(), "https://next.example", CALM))
+        ids.append(await judge(store, "PLOT"))
+        await listener.until(taken=2)
+    links = [told["data"]["link"] for told in listener.told()]
+    assert links == [
+        f"https://first.example/verdicts/{ids[0]}",
+        f"https://next.example/verdicts/{ids[1]}",
+    ]
+
+
+async def test_what_a_server_was_sending_when_it_died_is_sent_by_another(shared):
+    store, dying = shared(), shared()
+    dying.cursors.release = lambda *_: None  # the dead tell nobody
+    listener = Listener(*[503] * 10_000)
+    async with listening(listener) as url:
+        hook = Hook(url=url, secret=SECRET)
+        begun(store, hook)
+        async with telling([hook], dying, "https://m.example", CALM):
+            verdict_id = await judge(store, "PLOT")
+            await listener.until(refused=1)
+        listener.statuses.clear()
+        patience = replace(HASTE, silence=0.05)
+        async with telling([hook], shared(), "https://m.example", patience):
+            await listener.until(taken=1)
+    (told,) = listener.told()
+    assert told["data"]["verdict_id"] == verdict_id
+    ids = {headers["webhook-id"] for headers, _ in listener.refused + listener.taken}
+    assert len(ids) == 1
+
+
+async def test_a_server_that_was_thought_dead_leaves_the_rest_to_the_one_that_took_over(shared):
+    store, slow, listener = shared(), shared(), Listener(*[503] * 10_000)
+    look, looked = slow.cursors.look, threading.Event()
+
+    def watched(name):
+        looked.set()
+        return look(name)
+
+    async with listening(listener) as url:
+        hook = Hook(url=url, secret=SECRET)
+        begun(store, hook)
+        async with telling([hook], slow, "https://m.example", CALM):
+            await judge(store, "PLOT")
+            await listener.until(refused=1)
+            slow.cursors.look, taken = watched, False
+            while not taken:  # in between, the server may give a sign of life
+                taken = store.cursors.take(hook.name, "other", store.cursors.look(hook.name))
+            store.cursors.advance(hook.name, store.newest_seq(), "other")
+            assert await asyncio.to_thread(looked.wait, 60)  # it waits for its turn again
+            listener.statuses.clear()
+            last = await judge(store, "BOMB")
+            store.cursors.release(hook.name, "other")
+            await listener.until(taken=1)
+    assert [told["data"]["verdict_id"] for told in listener.told()] == [last]

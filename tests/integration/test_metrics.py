@@ -32,6 +32,7 @@ class Counting:
 def watching() -> Metrics:
     metrics = Metrics()
     metrics.watch(Counting())
+    metrics.tls_expiry.labels("sidecar").set(1)
     return metrics
 
 

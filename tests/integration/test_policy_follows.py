@@ -1,4 +1,4 @@
-"""A running server, as a user starts it, follows its policy file without a restart."""
+"""A running server, as a user starts it, follows its policy file and certificates without a restart."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from typer.testing import CliRunner
 
 from stream import replay
@@ -32,9 +33,9 @@ ENVIRONMENT = {
 class Running:
     """A server in a folder of its own."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen, authority: Path) -> None:
-        self.folder, self.process = folder, process
-        self._context = ssl.create_default_context(cafile=authority)
+    def __init__(self, authority: Authority, process: subprocess.Popen) -> None:
+        self.authority, self.folder, self.process = authority, authority.folder, process
+        self._context = ssl.create_default_context(cafile=authority.file)
         lines = []
         while "Ctrl-C" not in "".join(lines):
             lines.append(process.stdout.readline())
@@ -51,19 +52,34 @@ class Running:
             reply.read()
             return reply.headers["x-subtext-mode"]
 
-    def until(self, outcome: str) -> None:
-        """Wait until an edit had this outcome."""
-        wanted = re.compile(rf'reloads_total\{{outcome="{outcome}"\}} [1-9]')
+    def until(self, metric: str) -> None:
+        """Wait until something was counted."""
         for _ in range(600):
-            with urllib.request.urlopen(f"{self.dashboard}/metrics", timeout=60) as got:  # noqa: S310
-                if wanted.search(got.read().decode()):
-                    return
+            if re.search(rf"{re.escape(metric)} [1-9]", self.page("/metrics")):
+                return
             time.sleep(0.05)
-        raise AssertionError(f"no edit was {outcome}")
+        raise AssertionError(f"{metric} stays at 0")
+
+    def page(self, path: str) -> str:
+        url = self.dashboard + path
+        with urllib.request.urlopen(url, timeout=60, context=self._context) as got:  # noqa: S310
+            return got.read().decode()
 
     def footer(self) -> str:
-        with urllib.request.urlopen(self.dashboard, timeout=60) as got:  # noqa: S310 -- our own
-            return re.search(r"Policy .*?<bdi>(\w+)</bdi>", got.read().decode(), re.DOTALL)[1]
+        return re.search(r"Policy .*?<bdi>(\w+)</bdi>", self.page("/"), re.DOTALL)[1]
+
+    def shown(self) -> tuple[int, int]:
+        """The serial numbers of the certificates of sidecar and dashboard."""
+        return tuple(map(_serial, (self.sidecar, self.dashboard)))
+
+
+def _serial(address: str) -> int:
+    host, port = address.removeprefix("https://").split(":")
+    return _number(ssl.get_server_certificate((host, int(port)), timeout=60))
+
+
+def _number(certificate: str) -> int:
+    return x509.load_pem_x509_certificate(certificate.encode()).serial_number
 
 
 def run(*words: str) -> str:
@@ -75,10 +91,13 @@ def run(*words: str) -> str:
 @pytest.fixture
 def server(tmp_path):
     ours = Authority(tmp_path)
-    certificate, key = ours.issue("server")
+    words = []
+    for option, name in (("--tls", "server"), ("--dashboard-tls", "dashboard")):
+        certificate, key = ours.issue(name)
+        words += [f"{option}-cert", str(certificate), f"{option}-key", str(key)]
     (tmp_path / "policy.toml").write_text('mode = "observe"\n')
-    words = ["--policy", "policy.toml", "--tenant-header", "x-tenant", "--port", "0"]
-    words += ["--dashboard-port", "0", "--tls-cert", str(certificate), "--tls-key", str(key)]
+    words += ["--policy", "policy.toml", "--tenant-header", "x-tenant", "--port", "0"]
+    words += ["--dashboard-port", "0"]
     with (
         serving(replay.create_app([RECORD], pace=0)) as upstream,
         subprocess.Popen(
@@ -91,7 +110,7 @@ def server(tmp_path):
         ) as process,
     ):
         try:
-            yield Running(tmp_path, process, ours.file)
+            yield Running(ours, process)
         finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0
@@ -103,11 +122,11 @@ def test_edits_hold_at_once_and_stand_in_the_record(server):
     assert server.sidecar.startswith("https://")
     assert [server.mode(tenant) for tenant in ("guest", "home")] == ["observe", "observe"]
     file.write_text(edited)
-    server.until("adopted")
+    server.until('policy_reloads_total{outcome="adopted"}')
     assert [server.mode(tenant) for tenant in ("guest", "home")] == ["buffer", "hold"]
     file.write_text('mode = "hodl"\n')
     server.process.send_signal(signal.SIGHUP)
-    server.until("refused")
+    server.until('policy_reloads_total{outcome="refused"}')
     assert server.mode("guest") == "buffer"
     version = server.footer()
     assert version in run("policy", "validate", str(server.folder / "copy.toml"))
@@ -120,3 +139,22 @@ def test_edits_hold_at_once_and_stand_in_the_record(server):
     assert [record["kind"] for record in records] == kinds
     assert records[3]["body"]["version"] == version
     assert "guests" in records[3]["body"]["policy"]
+
+
+def test_renewed_certificates_are_used_without_a_restart(server):
+    names = ("server", "dashboard")
+    assert server.dashboard.startswith("https://")
+    before = server.shown()
+    issued = [server.authority.issue(name, days=90)[0].read_text() for name in names]
+    for side in ("sidecar", "dashboard"):
+        server.until(f'tls_renewals_total{{outcome="adopted",side="{side}"}}')
+    after = tuple(map(_number, issued))
+    assert server.shown() == after != before
+    ends = re.findall(
+        r"tls_certificate_expiry_timestamp_seconds{.*} (\S+)", server.page("/metrics")
+    )
+    assert [float(end) > time.time() + 80 * 86400 for end in ends] == [True, True]
+    (server.folder / "dashboard.key").write_text("nothing")
+    server.process.send_signal(signal.SIGHUP)
+    server.until('tls_renewals_total{outcome="refused",side="dashboard"}')
+    assert server.shown() == after

@@ -9,9 +9,11 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner
 
+from monitor.metrics import Side
 from stream import proxy, replay, tls
 from stream.cli import app
 from stream.probe import Probe, ProbeError
+from stream.renewal import Renewable
 from stream.replay import reply
 from stream.server import listening
 from tests.support import engine
@@ -59,6 +61,10 @@ async def ask(address, context=None):
         return got.status, await got.read()
 
 
+def towards(ca, certificate=None, key=None):
+    return Renewable.towards(Side.UPSTREAM, ca, certificate, key)
+
+
 async def through(address, **settings):
     """Ask a sidecar in front of `address`."""
     made = proxy.create_app(engine(), proxy.Settings(upstream=address, **settings))
@@ -92,10 +98,10 @@ async def test_only_clients_that_the_authority_vouches_for_come_in(ours, server,
 
 async def test_the_upstream_is_checked_against_its_authority(ours, server, stranger):
     async with listening(upstream(), "127.0.0.1", 0, tls=tls.serving(*server, None)) as address:
-        status, body = await through(address, upstream_tls=tls.asking(ours.file, None, None))
+        status, body = await through(address, upstream_tls=towards(ours.file))
         assert (status, json.loads(body)["choices"][0]["message"]["content"]) == (200, "Fine.")
-        for context in (None, tls.asking(stranger.file, None, None)):
-            status, body = await through(address, upstream_tls=context)
+        for checked in (None, towards(stranger.file)):
+            status, body = await through(address, upstream_tls=checked)
             assert (status, b"Certificate" in body) == (502, True)
 
 
@@ -103,8 +109,7 @@ async def test_the_upstream_may_ask_for_a_certificate(ours, server, client):
     demanding = tls.serving(*server, ours.file)
     async with listening(upstream(), "127.0.0.1", 0, tls=demanding) as address:
         for shown, expected in ((client, 200), ((None, None), 502)):
-            context = tls.asking(ours.file, *shown)
-            status, _ = await through(address, upstream_tls=context)
+            status, _ = await through(address, upstream_tls=towards(ours.file, *shown))
             assert status == expected
 
 
@@ -181,6 +186,8 @@ def test_files_that_will_not_do_are_named_and_explained(files, certificate, key,
         (["--upstream", "https://x", "--upstream-ca", "gone"], "gone cannot be read"),
         (["--upstream", "https://x", "--tls-key", "f"], "need --tls-cert"),
         (["--upstream", "https://x", "--tls-client-ca", "f"], "need --tls-cert"),
+        (["--upstream", "https://x", "--dashboard-tls-key", "f"], "need --dashboard-tls-cert"),
+        (["--upstream", "http://x", "--dashboard-tls-cert", "gone"], "TLS of the dashboard: gone"),
         (["--demo", "--tls-cert", "f"], "plain HTTP"),
         (["--upstream", "http://x", "--tenant-header", "x tenant"], "name of a header"),
     ],

@@ -216,11 +216,15 @@ async def test_the_cookie_is_for_this_server_alone(app):
         local = (await login(http, "viewer")).headers["set-cookie"].lower()
     async with client(app, "monitor.example") as http:
         remote = (await login(http, "viewer")).headers["set-cookie"].lower()
-    for found in (local, remote):
+    async with client(app) as http:
+        http.base_url = "https://localhost"
+        secured = (await login(http, "viewer")).headers["set-cookie"].lower()
+    for found in (local, remote, secured):
         assert "httponly" in found
         assert "samesite=lax" in found
     assert "secure" not in local
     assert "secure" in remote
+    assert "secure" in secured
 
 
 @pytest.mark.usefixtures("closed")

@@ -34,23 +34,23 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(signed.public_bytes(Encoding.PEM))
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Files of a certificate for 127.0.0.1, and of its key."""
+    def issue(self, name: str, *, days: float = 1) -> tuple[Path, Path]:
+        """Files of a certificate for 127.0.0.1 that ends in so many days, and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-        made = self._certificate(_name(name), key).add_extension(names, critical=False)
+        made = self._certificate(_name(name), key, days).add_extension(names, critical=False)
         signed = made.sign(self._key, hashes.SHA256())
         certificate, private = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         certificate.write_bytes(signed.public_bytes(Encoding.PEM))
         private.write_bytes(pem(key))
         return certificate, private
 
-    def _certificate(self, subject: x509.Name, key) -> x509.CertificateBuilder:
+    def _certificate(self, subject: x509.Name, key, days: float = 1) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         builder = x509.CertificateBuilder(
             issuer_name=self._name, subject_name=subject, public_key=key.public_key(),
             serial_number=x509.random_serial_number(),
-            not_valid_before=now - timedelta(days=1), not_valid_after=now + timedelta(days=1),
+            not_valid_before=now - timedelta(days=9), not_valid_after=now + timedelta(days=days),
         )  # fmt: skip
         own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())

@@ -1,5 +1,6 @@
-"""What the overview draws is what was counted, and an hour that is over is counted once."""
+"""What the overview draws is what was counted, and what was counted for good is read once."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 from dashboard.overview import BINS, stability, waiting
 from dashboard.plot import HEIGHT, WIDTH, Layer, outline, stacked
 from dashboard.render import _age, _share
-from dashboard.trends import HOUR, KEPT, LATE, Trends
-from monitor.store import Backlog, Cell, Tally
-from monitor.store.tallies import STEPS
+from dashboard.trends import HOUR, KEPT, Trends
+from monitor.store import Backlog
+from monitor.store.counts import MAX_MODELS, OTHER_MODELS, STEPS, Group
 from monitor.types import Check, Decision
 
 NOON = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -18,84 +19,105 @@ FLAGS = dict.fromkeys(Check, 0.5)
 
 
 class Counted:
-    """Tallies that remember what they were asked."""
+    """A record that is counted: full pieces, and what follows them."""
 
-    def __init__(self):
-        self.asked = []
+    def __init__(self, *pieces, rest=()):
+        self.full, self.after, self.asked = list(pieces), rest, []
 
-    def first(self):
-        return "2020"
+    def pieces(self, first, since):
+        self.asked.append((first, since))
+        yield from (self.hours(piece) for piece in self.full[first:])
 
-    def tally(self, since, until, flags):
-        self.asked.append(since)
-        cell = Cell(
-            model="m",
-            decision=Decision.FLAG,
-            unscored=False,
-            failed_open=True,
-            gaps="hidden_thinking unknown_shape",
-            count=2,
-            over={Check.DECEPTION: 1},
-        )
-        scores = {check: {0: 1, STEPS: 1} for check in Check}
-        return Tally(cells=(cell,), scores=scores)
+    def rest(self, first):
+        assert first == len(self.full)
+        return self.hours(self.after)
+
+    def hours(self, hours):
+        """Each hour once, with two verdicts of a model."""
+        return {f"2026-01-01T{hour:02}": {"m": group()} for hour in hours}
 
 
-def test_hours_end_with_the_running_one_and_skip_goes_further_back():
-    tallies = Counted()
-    trends = Trends(tallies, lambda: NOON + timedelta(minutes=20))
-    stretch = trends.last(3, FLAGS)
-    assert (stretch.since, stretch.until) == (NOON - 2 * HOUR, NOON + HOUR)
-    assert trends.last(3, FLAGS, skip=3).until == stretch.since
-    assert tallies.asked[0] == "2026-01-01T10:00:00.000Z"
+def group():
+    alike = (Decision.FLAG.value, False, True, "hidden_thinking unknown_shape")
+    return Group(Counter({alike: 2}), tuple([0, STEPS] for _ in Check))
+
+
+def totals(stretch):
+    return [sum(sums.total for sums in hour.models.values()) for hour in stretch.hours]
+
+
+def test_hours_end_with_the_running_one():
+    trends = Trends(Counted([9, 10], rest=[11]), lambda: NOON + timedelta(minutes=20))
+    stretch = trends.last(4, FLAGS)
+    assert (stretch.since, stretch.until) == (NOON - 3 * HOUR, NOON + HOUR)
+    assert totals(stretch) == [2, 2, 2, 0]
+    part = stretch.part(1, 3)
+    assert (part.since, part.until, totals(part)) == (NOON - 2 * HOUR, NOON, [2, 2])
 
 
 def test_sums_say_how_much_of_what_there_was():
-    trends = Trends(Counted(), lambda: NOON)
+    trends = Trends(Counted([10, 11], [11], rest=[12]), lambda: NOON)
     stretch = trends.last(3, FLAGS)
     sums = stretch.sums()
-    assert (sums.total, sums.failed_open, sums.unseen) == (6, 6, 6)
-    assert sums.gaps == {"hidden_thinking": 6, "unknown_shape": 6}
+    assert (sums.total, sums.failed_open, sums.unseen) == (8, 8, 8)
+    assert sums.gaps == {"hidden_thinking": 8, "unknown_shape": 8}
     assert sums.share(sums.over[Check.DECEPTION]) == 0.5
-    assert [(name, found.total) for name, found in stretch.models()] == [("m", 6)]
-    assert stretch.scores(Check.MISMATCH)[[0, STEPS]].tolist() == [3, 3]
+    assert [(name, found.total) for name, found in stretch.models()] == [("m", 8)]
+    assert stretch.scores(Check.MISMATCH)[[0, STEPS]].tolist() == [4, 4]
 
 
-def test_an_hour_that_is_over_is_counted_once_and_a_running_one_each_time():
-    tallies, now = Counted(), NOON
-    trends = Trends(tallies, lambda: now)
-    for _ in range(3):
-        trends.last(3, FLAGS)
-    counts = {when: tallies.asked.count(when) for when in tallies.asked}
-    assert list(counts.values()) == [1, 3, 3]
-    now += LATE
-    trends.last(2, FLAGS)
-    trends.last(2, FLAGS)
-    assert tallies.asked.count("2026-01-01T12:00:00.000Z") == 5
+def test_a_piece_is_taken_in_once_and_the_rest_is_counted_each_time():
+    counted = Counted([10], rest=[11])
+    trends = Trends(counted, lambda: NOON)
+    for _ in range(2):
+        assert totals(trends.last(3, FLAGS)) == [2, 2, 0]
+    counted.full.append([11, 11])
+    counted.after = [10, 12]  # one of them late
+    assert totals(trends.last(3, FLAGS)) == [4, 2, 2]
+    assert totals(trends.last(3, FLAGS)) == [4, 2, 2]
+    assert [first for first, _ in counted.asked] == [0, 1, 1, 2]
 
 
-def test_before_the_oldest_verdict_nothing_is_counted():
-    tallies = Counted()
-    tallies.first = lambda: "2026-01-01T11:59:59.999Z"
-    assert Trends(tallies, lambda: NOON).last(5, FLAGS).sums().total == 4
-    tallies.first = lambda: None
-    assert Trends(tallies, lambda: NOON).last(5, FLAGS).sums().total == 0
-    assert len(tallies.asked) == 2
+def test_what_was_seen_before_is_not_changed_by_another_look():
+    counted = Counted([11])
+    trends = Trends(counted, lambda: NOON)
+    seen = trends.last(3, FLAGS)
+    counted.full.append([11])
+    assert totals(trends.last(3, FLAGS)) == [0, 4, 0]
+    assert totals(seen) == [0, 2, 0]
 
 
-def test_other_thresholds_are_counted_anew():
-    tallies = Counted()
-    trends = Trends(tallies, lambda: NOON)
-    trends.last(9, FLAGS)
-    trends.last(9, {**FLAGS, Check.MISMATCH: 0.6})
-    assert len(tallies.asked) == 18
+def test_a_look_further_back_and_other_thresholds_begin_anew():
+    counted = Counted([4, 11])
+    trends = Trends(counted, lambda: NOON)
+    assert trends.last(3, FLAGS).sums().total == 2
+    assert trends.last(9, FLAGS).sums().total == 4
+    low = {**FLAGS, Check.MISMATCH: 0.0}
+    assert trends.last(3, low).sums().over == {
+        Check.DECEPTION: 1, Check.DANGEROUS_REASONING: 1, Check.MISMATCH: 2,
+    }  # fmt: skip
+    assert [since for _, since in counted.asked] == [
+        "2026-01-01T10", "2026-01-01T04", "2026-01-01T10",
+    ]  # fmt: skip
 
 
 def test_what_is_kept_is_bounded():
-    trends = Trends(Counted(), lambda: NOON)
-    trends.last(KEPT + 50, FLAGS)
+    now = NOON
+    trends = Trends(Counted([11]), lambda: now)
+    assert trends.last(2, FLAGS).sums().total == 2
+    now += KEPT * HOUR
     trends.last(1, FLAGS)
-    assert len(trends._hours) == KEPT
+    assert trends._hours == {}
+    assert trends.last(KEPT + 3, FLAGS).sums().total == 2  # read anew
+
+
+def test_names_of_models_are_bounded():
+    counted = Counted([11])
+    counted.hours = lambda hours: {
+        f"2026-01-01T{h:02}": {f"m{n}": group() for n in range(MAX_MODELS + 9)} for h in hours
+    }
+    models = dict(Trends(counted, lambda: NOON).last(2, FLAGS).models())
+    assert models[OTHER_MODELS].total == 18
 
 
 def test_bars_stand_on_each_other_and_the_highest_fills_the_chart():
