@@ -65,7 +65,7 @@ def compare(folder: Path, out: Path, data: Path) -> dict[Check, Parity]:
 def plain_steps(out: Path) -> Path:
     """The step encoder of a training run as an fp32 graph."""
     model = StepModel(frozen=0)
-    model.load_state_dict(_state(out / "steps.checkpoint.pt"))
+    model.load_state_dict(torch.load(out / "steps.checkpoint.pt", weights_only=True)["model"])
     export_plain(model.encoder, ("ids", "mask"), "vectors", out / "fp32.onnx")
     return out / "fp32.onnx"
 
@@ -73,16 +73,9 @@ def plain_steps(out: Path) -> Path:
 def plain_pairs(out: Path) -> Path:
     """The pair encoder of a training run as an fp32 graph."""
     model = PairModel(base_model(), frozen=0)
-    model.load_state_dict(_state(out / "pairs.checkpoint.pt"))
+    model.load_state_dict(torch.load(out / "pairs.checkpoint.pt", weights_only=True)["model"])
     export_plain(model, ("ids", "mask", "segments"), "logits", out / "fp32.pairs.onnx")
     return out / "fp32.pairs.onnx"
-
-
-def _state(path: Path) -> Mapping[str, torch.Tensor]:
-    """The weights that a finished run exports."""
-    checkpoint = torch.load(path, weights_only=True)
-    best: Mapping[str, torch.Tensor] = checkpoint["progress"]["best"] or checkpoint["model"]
-    return best
 
 
 def _records(data: Path, check: Check) -> list[Record]:
