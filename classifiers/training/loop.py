@@ -32,8 +32,8 @@ class Plan(Generic[Batch]):
     #: The batches of an epoch; a pure function of the epoch, so that a run can be resumed.
     batches: Callable[[int], Sequence[Batch]]
     loss: Callable[[Batch], Tensor]
-    #: What is read off data not trained on, the higher the better. An earlier state is kept in place
-    #: of the last one if it was better by `MARGIN`: less is chance.
+    #: What is read off data not trained on, the higher the better. An earlier state is kept in
+    #: place of the last one if it was better by `MARGIN`: less is chance.
     watch: Callable[[], float] | None = None
     #: A checkpoint is written, and `watch` asked, every so many batches.
     save_every: int = 100
