@@ -16,7 +16,7 @@ from dashboard.choice import (
     wilson,
 )
 from monitor.store import Answered
-from monitor.store.tallies import STEPS
+from monitor.store.counts import STEPS
 from monitor.types import Check, Outcome
 
 
