@@ -302,17 +302,19 @@ class _Positions:
                 with KafkaAdminClient(
                     bootstrap_servers=self._address, bootstrap_timeout_ms=5000
                 ) as admin:
+                    reached = time.monotonic()
                     while not over.wait(0.2):
-                        self._look(admin, back)
+                        self._look(admin, back, reached)
             except Exception:  # noqa: BLE001 -- the broker is away: look again when it is back
                 over.wait(0.5)
 
-    def _look(self, admin: KafkaAdminClient, back: list[str]) -> None:
+    def _look(self, admin: KafkaAdminClient, back: list[str], reached: float) -> None:
         found = admin.list_group_offsets({"chaos": None})["chaos"]
         for partition, position in found.items():
             before = self._last.get(partition, 0)
             if position.offset < before:
-                back.append(f"{partition}: {before} -> {position.offset}")
+                ago = f"{time.monotonic() - reached:.1f} s after the broker could be reached"
+                back.append(f"{partition}: {before} -> {position.offset}, {ago}")
             self._last[partition] = position.offset
 
     @property

@@ -44,11 +44,11 @@ def expiry(metrics):
 async def test_a_renewed_pair_is_used_and_its_end_is_told(made, ours):
     tls, renewal, metrics = made
     before = tls.context
-    assert abs(expiry(metrics) - (NOW + timedelta(days=1)).timestamp()) < 600
+    assert abs(expiry(metrics) - (datetime.now(UTC) + timedelta(days=1)).timestamp()) < 600
     ours.issue("server", days=90)
     await follow(renewal)
     assert tls.context is not before
-    assert abs(expiry(metrics) - (NOW + timedelta(days=90)).timestamp()) < 600
+    assert abs(expiry(metrics) - (datetime.now(UTC) + timedelta(days=90)).timestamp()) < 600
     assert counted(metrics) == {"adopted": 1, "refused": 0}
 
 
