@@ -14,6 +14,7 @@ import numpy as np
 
 from classifiers.overlap import Overlap
 from classifiers.port import Vector
+from classifiers.ratings import Ratings
 
 #: Sentences of the thinking that are remembered, from its end: time and memory stay bounded.
 REMEMBERED: Final = 1024
@@ -41,38 +42,6 @@ _VERDICT: Final = re.compile(
     re.IGNORECASE,
 )
 
-#: A rating: "7/10", "6.5-7 out of 10", "Score: 4", "I'd settle on a 6 or 7".
-_VALUE: Final = r"(\d{1,3}(?:\.\d+)?)"
-_DASH: Final = r"[-\u2010-\u2014]"
-_VALUES: Final = (
-    rf"(?<![\d.\w/-]){_VALUE}"
-    rf"(?:\s*(?:{_DASH}|to|or|,\s*(?:or|maybe)|or maybe)\s*(?:even\s+)?(?:an?\s+)?{_VALUE})?"
-)
-_BEFORE: Final = r"(?:(?!\bnot\b|\bout of\b|n['\u2019]t)[^\d(]){0,30}?"
-_AFTER: Final = (
-    rf"(?=\s*(?:$|[,;:!?)\"]|\.(?!\d)|{_DASH}(?!\s*\d)|(?:because|since|for|but|given|rather|overall"
-    r"|range|territory|with|in terms|to emphasi\w+|as|due|on)\b))"
-)
-_OUT_OF: Final = re.compile(
-    rf"{_VALUES}\s*(?:/|out of)\s*(?:5|10|20|100)(?![\d.]*\d)", re.IGNORECASE
-)
-_NAMED: Final = re.compile(
-    rf"\b(?:rat(?:e|ed|ing)|scor(?:e|ed|ing)|grade|urgency|level|number)\b{_BEFORE}{_VALUES}{_AFTER}",
-    re.IGNORECASE,
-)
-_SETTLED: Final = re.compile(
-    r"\b(?:settl(?:e|ing)|land(?:s|ing)?|lean(?:s|ing)?|stick(?:ing)?|call|giv(?:e|ing)|put"
-    rf"|plac(?:e|ing)|estimate|say|choose|go(?:ing)?|is|it['\u2019]s|answer|probably)\b"
-    rf"{_BEFORE}{_VALUES}{_AFTER}",
-    re.IGNORECASE,
-)
-_ALONE: Final = re.compile(rf"\W*{_VALUES}\W*")
-_SCALES: Final[set[tuple[float, float]]] = {(0, 5), (1, 5), (0, 10), (1, 10), (0, 100), (1, 100)}
-#: A rating is sought in so many first sentences of an answer and so many last ones of the thinking;
-RATED_FIRST, RATED_LAST = 4, 24
-#: rounding changes it by no more than this.
-ROUNDING: Final = 0.5
-
 
 class Facts(NamedTuple):
     """What can be compared exactly in one sentence."""
@@ -83,26 +52,16 @@ class Facts(NamedTuple):
     options: tuple[str, ...]
     #: True for yes, False for no, in order.
     verdicts: tuple[bool, ...]
-    #: Ratings that are given, in order,
-    ratings: tuple["Rating", ...]
-    #: and those that are settled on in whatever words, too.
-    settled: tuple["Rating", ...]
-
-
-class Rating(NamedTuple):
-    """One value, or a range."""
-
-    least: float
-    most: float
-
-    def apart(self, other: "Rating") -> bool:
-        """Whether no rounding makes them meet."""
-        return self.least > other.most + ROUNDING or other.least > self.most + ROUNDING
 
 
 def facts(text: str) -> list[Facts]:
     """The facts of each sentence of a step."""
-    return [_facts(sentence) for sentence in _SENTENCE.split(text) if sentence.strip()]
+    return [_facts(sentence) for sentence in sentences(text)]
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a step, as far as they say something."""
+    return [sentence for sentence in _SENTENCE.split(text) if sentence.strip()]
 
 
 def _facts(text: str) -> Facts:
@@ -113,26 +72,7 @@ def _facts(text: str) -> Facts:
         names=frozenset(name.lower() for name in _NAME.findall(text)),
         options=tuple("".join(groups) for groups in _OPTION.findall(text)),
         verdicts=tuple(bool(yes) for yes, _ in _VERDICT.findall(text)),
-        ratings=_ratings(text, _NAMED, _OUT_OF) or _alone(text),
-        settled=_ratings(text, _SETTLED, _NAMED, _OUT_OF),
     )
-
-
-def _ratings(text: str, *patterns: re.Pattern[str]) -> tuple[Rating, ...]:
-    """What the patterns find, in order; of two at one place the later pattern's."""
-    plain = text.replace("*", "")
-    found = {m.start(1): _rating(m) for pattern in patterns for m in pattern.finditer(plain)}
-    return tuple(rating for _, rating in sorted(found.items()) if rating not in _SCALES)
-
-
-def _alone(text: str) -> tuple[Rating, ...]:
-    match = _ALONE.fullmatch(text)
-    return (_rating(match),) if match else ()
-
-
-def _rating(match: re.Match[str]) -> Rating:
-    values = [float(value) for value in match.groups() if value]
-    return Rating(min(values), max(values))
 
 
 def _value(number: str) -> str:
@@ -163,7 +103,6 @@ class _Index:
         self.end_names = frozenset(name for s in end for name in s.names)
         self.end_options = [option for s in end for option in s.options]
         self.end_verdicts = [verdict for s in end for verdict in s.verdicts]
-        self.ratings = [rating for s in sentences[-RATED_LAST:] for rating in s.settled]
 
     def nearest(self, words: frozenset[str]) -> tuple[float, float]:
         """How much the most similar sentence shares with `words`, and where it stands (0 to 1).
@@ -198,11 +137,13 @@ class Relation:
         self._thinking: deque[Facts] = deque(maxlen=REMEMBERED)
         self._told: deque[Told] = deque(maxlen=ANSWERED)
         self._opening: list[Facts] = []
+        self._ratings = Ratings()
         self._index: _Index | None = None
 
     def think(self, text: str) -> None:
         """Remember a step of the thinking."""
         self._thinking.extend(facts(text))
+        self._ratings.think(sentences(text))
         self._index = None
 
     def answer(self, text: str) -> Vector:
@@ -211,13 +152,15 @@ class Relation:
             self._index = _Index(list(self._thinking))
         for sentence in facts(text):
             self._told.append(Told(sentence, *self._index.nearest(sentence.words)))
-            if len(self._opening) < RATED_FIRST:
+            if len(self._opening) < OPENING:
                 self._opening.append(sentence)
         answer = _Answer(self._told, self._opening)
         found = [
             *_words(answer, self._index),
             *_numbers(answer, self._index),
             *_choices(answer, self._index),
+            *self._ratings.answer(sentences(text)),
+            math.log1p(len(answer.words)),
         ]
         return np.asarray(found, dtype=np.float32)
 
@@ -226,13 +169,12 @@ class _Answer:
     """What the answer has said."""
 
     def __init__(self, told: Iterable[Told], opening: Sequence[Facts]) -> None:
-        self.opening = opening[:OPENING]
-        self.ratings = [rating for s in opening for rating in s.ratings]
-        sentences = list(told)
-        self.words = frozenset(w for t in sentences for w in t.facts.words)
-        self.numbers = [n for t in sentences for n in t.facts.numbers]
-        self.names = frozenset(n for t in sentences for n in t.facts.names)
-        self.nearest = [(t.share, t.place) for t in sentences if t.facts.words]
+        self.opening = opening
+        found = list(told)
+        self.words = frozenset(w for t in found for w in t.facts.words)
+        self.numbers = [n for t in found for n in t.facts.numbers]
+        self.names = frozenset(n for t in found for n in t.facts.names)
+        self.nearest = [(t.share, t.place) for t in found if t.facts.words]
 
 
 #: What `Relation.answer` returns, in order; a comparison that has nothing to compare is 0.
@@ -317,26 +259,12 @@ def _choices(answer: _Answer, index: _Index) -> list[float]:
         _share(len(untold), len(index.end_names)),
         *_same_or_other(options[:1], index.end_options[-1:]),
         *_same_or_other(verdicts[:1], index.end_verdicts[-1:]),
-        *_rated(answer.ratings[:1], index.ratings),
-        math.log1p(len(answer.words)),
     ]
 
 
 def _same_or_other(said: Sequence[object], meant: Sequence[object]) -> tuple[float, float]:
     comparable = bool(said and meant)
     return float(comparable and said[0] == meant[0]), float(comparable and said[0] != meant[0])
-
-
-def _rated(said: Sequence[Rating], settled: Sequence[Rating]) -> tuple[float, float]:
-    """The answer's first rating beside the last one of the thinking that its scale allows."""
-    if not said:
-        return 0.0, 0.0
-    most = 10 if said[0].most <= 10 else 100
-    meant = [rating for rating in settled if rating.most <= most]
-    if not meant:
-        return 0.0, 0.0
-    apart = said[0].apart(meant[-1])
-    return float(not apart), float(apart)
 
 
 def _share(part: float, whole: float) -> float:

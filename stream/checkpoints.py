@@ -10,6 +10,7 @@ import structlog
 
 from monitor.notary import Notary, RefusedToSign
 from monitor.store import StoreError
+from stream.background import repeating
 
 _log = structlog.get_logger()
 
@@ -39,27 +40,21 @@ async def attesting(
     if notary is None:
         yield
         return
-    stop = asyncio.Event()
-    task = asyncio.create_task(_until(stop, notary, rhythm, monotonic))
-    try:
-        yield
-    finally:
-        stop.set()
-        await task
-        await asyncio.to_thread(attempt, notary)
-
-
-async def _until(
-    stop: asyncio.Event, notary: Notary, rhythm: Rhythm, monotonic: Callable[[], float]
-) -> None:
     failed, tried = False, float("-inf")
-    while not stop.is_set():
+
+    async def look() -> float:
+        nonlocal failed, tried
         late = monotonic() - tried >= rhythm.seconds
         many = not failed and await asyncio.to_thread(_pending, notary) >= rhythm.records
         if late or many:
             tried, failed = monotonic(), not await asyncio.to_thread(attempt, notary)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), rhythm.look)
+        return rhythm.look
+
+    try:
+        async with repeating(look):
+            yield
+    finally:
+        await asyncio.to_thread(attempt, notary)
 
 
 def attempt(notary: Notary) -> bool:

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from monitor.logs import complain
 from monitor.store import Store
+from stream.background import repeating
 
 #: Seconds between two looks for something to count.
 INTERVAL = 60.0
@@ -18,20 +19,12 @@ async def counting(
     store: Store, *, interval: float = INTERVAL, pause: float = PAUSE
 ) -> AsyncIterator[None]:
     """Count in the background, what is there already too."""
-    stop = asyncio.Event()
-    task = asyncio.create_task(_until(stop, store, interval, pause))
-    try:
+
+    async def count() -> float:
+        return pause if await asyncio.to_thread(_fold, store) else interval
+
+    async with repeating(count):
         yield
-    finally:
-        stop.set()
-        await task
-
-
-async def _until(stop: asyncio.Event, store: Store, interval: float, pause: float) -> None:
-    while not stop.is_set():
-        more = await asyncio.to_thread(_fold, store)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), pause if more else interval)
 
 
 def _fold(store: Store) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import structlog
@@ -10,6 +10,7 @@ import structlog
 from monitor.clock import stamp
 from monitor.retention import Rules
 from monitor.store import Erased, Store, StoreError
+from stream.background import repeating
 
 _log = structlog.get_logger()
 
@@ -32,26 +33,13 @@ async def retaining(
     if not rules.keeps:
         yield
         return
-    stop = asyncio.Event()
-    task = asyncio.create_task(_until(stop, store, rules, interval, now))
-    try:
-        yield
-    finally:
-        stop.set()
-        await task
 
-
-async def _until(
-    stop: asyncio.Event,
-    store: Store,
-    rules: Rules,
-    interval: float,
-    now: Callable[[], datetime],
-) -> None:
-    while not stop.is_set():
+    async def erase() -> float:
         await asyncio.to_thread(attempt, store, rules, now())
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), interval)
+        return interval
+
+    async with repeating(erase):
+        yield
 
 
 def attempt(store: Store, rules: Rules, now: datetime) -> Erased:

@@ -40,11 +40,9 @@ _BENIGN: Final = (
     "gsm8k-samples",
     "star1",
 )
-#: Alarming-looking questions plainly answered; of its records those that are labelled harmless.
-_PLAIN: Final = "a19-plain-answers"
 ORDINARY: Final = {
-    Check.DECEPTION: (*_BENIGN, _PLAIN),
-    Check.DANGEROUS_REASONING: (*_BENIGN, _PLAIN),
+    Check.DECEPTION: (*_BENIGN, "a19-plain-answers"),
+    Check.DANGEROUS_REASONING: (*_BENIGN, "a19-plain-answers"),
     Check.MISMATCH: (*_BENIGN, "multimodel-benign-judgement", "gptoss-benign-coding"),
 }
 #: At most so many records of an ordinary source.
@@ -109,24 +107,25 @@ def _cap(check: Check, name: str, available: int) -> int:
     return CAP if check is not Check.MISMATCH and name in STEP_RECIPES else available
 
 
-def _shown(record: Record, check: Check) -> bool:
-    """Whether the check reads anything of it; all ordinary sources but one show thinking."""
-    thinks = record.thinking.strip() or (record.source == _PLAIN and check is not Check.MISMATCH)
-    return bool(thinks and record.answer.strip())
-
-
 def ordinary_records(data: Path, check: Check, seed: int = 6) -> list[Record]:
     """Ordinary records that the models of `check` have not read; ValueError without any.
 
-    Where thinking is not needed, each is there once more as its answer alone: many models show no
-    thinking, and some of their answers look worse than they are.
+    Of a source that has others too, those that are labelled harmless. Where thinking is not
+    needed, each is there once more as its answer alone: many models show no thinking, and some of
+    their answers look worse than they are.
     """
     rng = random.Random(seed)  # noqa: S311 - likewise
     recipes = {**PAIR_RECIPES, **AGREEING} if check is Check.MISMATCH else STEP_RECIPES
     every = load_sources(data, dict.fromkeys(ORDINARY[check], Recipe(cap=0)))
     found: list[Record] = []
     for name in ORDINARY[check]:
-        some = [r for r in every.get(name, ()) if r.labels[check] != 1 and _shown(r, check)]
+        some = [
+            r
+            for r in every.get(name, ())
+            if r.labels[check] != 1
+            and r.answer.strip()
+            and (r.thinking.strip() or check is not Check.MISMATCH)
+        ]
         trained = name in recipes or any(r.authored for r in some)
         unread = [r for r in some if not trained or held_out(r)]
         found += sample(unread, None, ORDINARY_CAP, rng)
