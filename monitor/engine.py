@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TypeAlias
@@ -25,6 +25,7 @@ from monitor.types import (
     Disclosure,
     EarlyStop,
     Step,
+    StepScores,
     Trace,
     Verdict,
     Versions,
@@ -128,6 +129,11 @@ class Session:
         """The highest decision that the text so far calls for."""
         failed = Decision.ALLOW if self.failure is None else self._policy.unscored
         return max(self._tally.reached, failed)
+
+    @property
+    def steps(self) -> Sequence[StepScores]:
+        """What is judged, in its order."""
+        return self._tally.steps
 
     @property
     def failure(self) -> str | None:

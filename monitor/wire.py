@@ -66,7 +66,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
             if a.status is Status.SCORED
             for e in a.evidence
         ],
-        "steps": [_step_json(s) for s in verdict.steps],
+        "steps": [step_json(s) for s in verdict.steps],
         "disguised_characters": verdict.disguised,
         "versions": {
             "subtext": verdict.versions.subtext,
@@ -98,7 +98,8 @@ def response_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _step_json(scored: StepScores) -> dict[str, Any]:
+def step_json(scored: StepScores) -> dict[str, Any]:
+    """Return where a step stands in its channel, and its scores by check."""
     step = scored.step
     scores = {check.value: _rounded(p) for check, p in scored.scores.items()}
     return {"channel": step.channel.value, "start": step.start, "end": step.end, **scores}

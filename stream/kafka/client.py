@@ -209,7 +209,8 @@ def _finish(future: "Future[None]", error: TransportError | None) -> None:
 class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
     """Remembers what the group decided until the poll that it decided it in returns."""
 
-    def __init__(self) -> None:
+    def __init__(self, consumer: Any) -> None:  # noqa: ANN401
+        self._consumer = consumer
         self.gone: set[Partition] = set()
         self.come: set[Partition] = set()
 
@@ -226,6 +227,7 @@ class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
     def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
         """Note what is ours from now on."""
         self.come |= {Partition(*p) for p in assigned}
+        _ask_anew(self._consumer)
 
     def take(self) -> tuple[frozenset[Partition], frozenset[Partition]]:
         """Return both, once."""
@@ -234,10 +236,18 @@ class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]
         return changes
 
 
+def _ask_anew(consumer: Any) -> None:  # noqa: ANN401
+    """Forget where the group was when these partitions were ours before.
+
+    kafka-python 3.0 keeps an answer that came after its poll had ended for the next time that the
+    same partitions are ours. Others have committed since, and our commits would go back behind it.
+    """
+    vars(consumer._coordinator).get("_offset_fetch_futures", {}).clear()  # noqa: SLF001
+
+
 class _Consumer:
     def __init__(self, settings: Settings, topics: Sequence[str], **options: Any) -> None:  # noqa: ANN401
         self._settings = settings
-        self._changes = _Changes()
         self._paused = False
         with _explained(settings):
             self._consumer = KafkaConsumer(
@@ -248,6 +258,7 @@ class _Consumer:
                 max_partition_fetch_bytes=settings.max_message_bytes + 1024 * 1024,
                 **options,
             )
+            self._changes = _Changes(self._consumer)
             if topics:
                 self._consumer.subscribe(topics, listener=self._changes)
 

@@ -227,7 +227,7 @@ class VerdictMessage(BaseModel):
 
 
 class ProgressMessage(BaseModel):
-    """How far a trace is judged whose sender waits for the verdict; only the newest counts."""
+    """How far a trace is judged whose sender waits for the verdict."""
 
     model_config = _STRICT
 
@@ -242,6 +242,14 @@ class ProgressMessage(BaseModel):
         ),
     ]
     failure: Annotated[str | None, Field(description="Why judging failed, if it did.")] = None
+    steps: Annotated[
+        list[dict[str, JsonValue]],
+        Field(
+            description="The steps that were judged since the message before, as in the verdict, "
+            "which may be the first to tell the last of them; a worker that takes a trace over "
+            "begins with its first step again."
+        ),
+    ] = []
 
     @property
     def reached(self) -> Decision:

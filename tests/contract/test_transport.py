@@ -5,6 +5,8 @@ import time
 import uuid
 
 import pytest
+from kafka import TopicPartition
+from kafka.errors import KafkaTimeoutError
 
 from stream.kafka.client import Kafka
 from stream.kafka.memory import Memory
@@ -217,3 +219,22 @@ def test_a_reader_reads_one_partition_from_an_offset(transport, topic, closing):
 def test_creating_a_topic_twice_is_harmless(transport, topic):
     assert transport.create([Topic(name=topic, partitions=3, settings={})]) == ()
     assert topic in transport.topics()
+
+
+def test_a_partition_that_comes_back_is_read_from_what_is_committed_now(kafka_server, closing):
+    """The client keeps answers that came too late, and would begin where the group was then."""
+    transport = Kafka(Settings(bootstrap=kafka_server, session_seconds=10))
+    topic = f"t-{uuid.uuid4().hex}"
+    transport.create([Topic(name=topic, partitions=1, settings={})])
+    send(transport, topic, PAIRS)
+    consumer = closing(transport.consumer([topic], group="g-" + topic))
+    read(consumer, 50)
+    client = consumer._consumer
+    with pytest.raises(KafkaTimeoutError):
+        client.committed(TopicPartition(topic, 0), timeout_ms=0)
+    assert consumer.commit({Partition(topic, 0): 20})
+    client.unsubscribe()
+    client.subscribe([topic], listener=consumer._changes)
+    messages, _, come = read(consumer, 30)
+    assert come == {Partition(topic, 0)}
+    assert [m.offset for m in messages] == list(range(20, 50))

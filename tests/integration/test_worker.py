@@ -256,6 +256,22 @@ async def test_progress_is_told_only_of_traces_that_somebody_waits_for(bench):
     }
 
 
+async def test_step_scores_are_told_as_they_are_found(bench):
+    trace = a_trace("awaited", thinking=PAD + "PLOT. " + PAD)
+    first, *others = messages.pieces(trace, cut(trace))
+    bench.send(first.model_copy(update={"verdict_id": "v-mine"}), *others[:-1])
+    async with bench.working():
+        await until(lambda: bench.read(TOPICS.progress))
+        bench.send(others[-1])
+        await until(lambda: bench.left() == 0)
+    told = [messages.read_progress(m) for m in bench.read(TOPICS.progress)]
+    steps = [step for message in told for step in message.steps]
+    (verdict,) = [messages.read_verdict(m).verdict for m in bench.read(TOPICS.verdicts)]
+    assert steps
+    assert steps == verdict["steps"][: len(steps)]
+    assert told[-1].judged == sum(step["end"] - step["start"] for step in steps)
+
+
 async def test_text_that_is_missing_is_never_judged_as_if_it_were_whole(bench):
     pieces = messages.pieces(a_trace("gap"), cut(a_trace("gap")))
     bench.send(pieces[0], *pieces[2:])
