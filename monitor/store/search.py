@@ -45,7 +45,7 @@ def page(connection: Connection, query: Query, keys: Keyring) -> Page:
         wanted = _by_words(query, query.text)
     else:
         fitting = (*conditions(query), *_near(query))
-        wanted = _hinted(query).where(*fitting).order_by(verdicts.c.seq.desc())
+        wanted = _hinted(query).where(*fitting).order_by(_newest_first(connection, query))
     wanted = wanted.limit(limit + 1)
     found = [row_of(row, keys) for row in connection.execute(wanted)]
     more = len(found) > limit
@@ -61,6 +61,13 @@ def _by_words(query: Query, words: str) -> Select[Any]:
     return wanted.where(texts.matches(words), *conditions(rest)).order_by(
         texts.index.c.rowid.desc()
     )
+
+
+def _newest_first(connection: Connection, query: Query) -> ColumnElement[int]:
+    """The order of a page; rare words are looked up before it, and not along it."""
+    words = query.text
+    rare = words is not None and not texts.common(connection, words, query.before)
+    return (verdicts.c.seq + 0 if rare else verdicts.c.seq).desc()
 
 
 def _hinted(query: Query) -> Select[Any]:
@@ -171,7 +178,7 @@ def _found(query: Query) -> Iterator[ColumnElement[bool]]:
         own = select(reviews.c.verdict_seq).where(reviews.c.reviewer == label(query.reviewer))
         yield verdicts.c.seq.in_(own)
     if query.text is not None:
-        yield texts.has_words(query.text)
+        yield texts.has_words(query.text, query.before)
 
 
 def _answered(query: Query) -> Iterator[Any]:

@@ -32,6 +32,10 @@ MAX_CHARS, MAX_BYTES = 200_000, 400_000
 MAX_WORD = 40
 #: Words of a search; more are not looked at.
 MAX_ASKED = 20
+#: Words are common if of so many texts in a row at least so many have them.
+SAMPLED, COMMON = 1000, 10
+#: No record has so high a number.
+_ENDLESS = 2**62
 
 _word = re.compile(r"\w+")
 _asked = re.compile(r"\w+\*?")
@@ -48,6 +52,10 @@ _has = {
     "sqlite": text("SELECT 1 FROM texts WHERE rowid = :seq"),
     "postgresql": text("SELECT 1 FROM texts WHERE seq = :seq"),
 }
+_sample = text(
+    "SELECT count(*) FROM (SELECT FROM texts WHERE seq >= :least AND seq < :before"
+    " AND words @@ CAST(:asked AS tsquery) LIMIT :enough) AS found"
+)
 _drop = {
     "sqlite": text("DELETE FROM texts WHERE rowid IN :seqs"),
     "postgresql": text("DELETE FROM texts WHERE seq IN :seqs"),
@@ -106,26 +114,44 @@ class containing(FunctionElement[bool]):  # noqa: N801 (reads as a function of S
     inherit_cache = True
 
 
-def has_words(words: str) -> ColumnElement[bool]:
-    """Return the condition that a verdict's text has these words."""
+def has_words(words: str, before: int | None = None) -> ColumnElement[bool]:
+    """Return the condition that a verdict's text has these words.
+
+    `before` bounds the records whose texts are looked at; that of the verdicts does not.
+    """
     asked = Asked(words)
     if not asked.fts5:
         return false()
-    return containing(bindparam(None, asked.fts5), bindparam(None, asked.tsquery))
+    bound = _ENDLESS if before is None else before
+    clauses = (asked.fts5, asked.tsquery, bound)
+    return containing(*(bindparam(None, clause) for clause in clauses))
+
+
+def common(connection: Connection, words: str, before: int | None) -> bool:
+    """Tell whether many of the texts before a record (None: the newest) have these words.
+
+    Only PostgreSQL needs to know: of words that its statistics do not have it assumes that one text
+    in two hundred has them, and reads all texts from the newest on to find the few that do.
+    """
+    if before is None:
+        before = connection.execute(text("SELECT max(seq) + 1 FROM texts")).scalar() or 0
+    asked = {"least": before - SAMPLED, "before": before, "asked": Asked(words).tsquery}
+    found = connection.execute(_sample, {**asked, "enough": COMMON}).scalar_one()
+    return bool(found == COMMON)
 
 
 @compiles(containing)
 def _in_sqlite(element: containing, compiler: SQLCompiler, **options: object) -> str:
-    asked, _ = (compiler.process(clause, **options) for clause in element.clauses)
+    asked, _, _ = (compiler.process(clause, **options) for clause in element.clauses)
     found = f"SELECT rowid FROM texts WHERE texts MATCH {asked}"  # noqa: S608 (a parameter)
     return f"verdicts.seq IN ({found})"
 
 
 @compiles(containing, "postgresql")
 def _in_postgres(element: containing, compiler: SQLCompiler, **options: object) -> str:
-    _, asked = (compiler.process(clause, **options) for clause in element.clauses)
-    found = f"SELECT seq FROM texts WHERE words @@ CAST({asked} AS tsquery)"  # noqa: S608 (likewise)
-    return f"verdicts.seq IN ({found})"
+    _, asked, before = (compiler.process(clause, **options) for clause in element.clauses)
+    fitting = f"words @@ CAST({asked} AS tsquery) AND seq < {before}"
+    return f"verdicts.seq IN (SELECT seq FROM texts WHERE {fitting})"  # noqa: S608 (likewise)
 
 
 def _plain(words: str) -> str:

@@ -237,6 +237,7 @@ def _questions(size: int) -> Iterator[tuple[str, Callable[[random.Random], Query
     yield "a week, rare model", lambda draw: Query(**day(draw, 7), model="llama-4")
     yield "a word, in most", lambda draw: Query(text="the", before=draw.randrange(size))
     yield "a word, in one", lambda draw: Query(text=f"id{draw.randrange(size)}")
+    yield "a word, in a few", lambda draw: Query(text="captain", before=draw.randrange(size))
     yield "two words", lambda _: Query(text="tests fail")
     yield "a word's beginning", lambda _: Query(text="decei*")
     yield "a word, blocked", lambda _: Query(text="fail", decision=Decision.BLOCK)
