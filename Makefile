@@ -49,6 +49,7 @@ proxies: ## Install what the benchmark compares with: nginx (needs root or sudo)
 
 train-tiny: .venv-train/stamp ## Train, export, calibrate and evaluate on the authored data (needs torch)
 	.venv-train/bin/python -m classifiers.training train --tiny --data classifiers/data --out runs/tiny
+	.venv-train/bin/python -m classifiers.training half --model runs/tiny/model --out runs/tiny/half
 
 chromium: ## Install the browser of the tests (Debian, needs root or sudo)
 	@scripts/install-chromium

