@@ -33,7 +33,7 @@ MAX_WORD = 40
 #: Words of a search; more are not looked at.
 MAX_ASKED = 20
 #: Words are common if of so many texts in a row at least so many have them.
-SAMPLED, COMMON = 1000, 10
+SAMPLED, COMMON = 1000, 5
 #: No record has so high a number.
 _ENDLESS = 2**62
 

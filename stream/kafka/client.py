@@ -242,7 +242,7 @@ def _ask_anew(consumer: Any) -> None:  # noqa: ANN401
     kafka-python 3.0 keeps an answer that came after its poll had ended for the next time that the
     same partitions are ours. Others have committed since, and our commits would go back behind it.
     """
-    vars(consumer._coordinator).get("_offset_fetch_futures", {}).clear()  # noqa: SLF001
+    getattr(consumer._coordinator, "_offset_fetch_futures", {}).clear()  # noqa: SLF001
 
 
 class _Consumer:
