@@ -143,14 +143,14 @@ def _cell(value: object) -> str:
 
 
 def _plot(path: Path, check: Check, rows: Sequence[Scored], limits: Thresholds) -> None:
-    """ROC, precision-recall, reliability and histograms, of the sources that count."""
+    """ROC, precision-recall, reliability, histograms: of the sources that count, if any do."""
     mpl.use("agg")
     figure, ((roc, pr), (reliable, spread)) = plt.subplots(2, 2, figsize=(10, 9))
-    for source in COUNTS[check]:
-        some = [r for r in rows if r.record.source == source]
+    counting = [r for r in rows if r.record.source in COUNTS[check]] or rows
+    for source in dict.fromkeys(r.record.source for r in counting):
+        some = [r for r in counting if r.record.source == source]
         if len({r.label for r in some}) == 2:
             _curves(roc, pr, source, some)
-    counting = [r for r in rows if r.record.source in COUNTS[check]]
     _reliability(reliable, counting)
     _histogram(spread, counting, limits)
     roc.plot([0, 1], [0, 1], color="0.8", zorder=0)
