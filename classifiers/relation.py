@@ -54,17 +54,13 @@ class Facts(NamedTuple):
     verdicts: tuple[bool, ...]
 
 
-def facts(text: str) -> list[Facts]:
-    """The facts of each sentence of a step."""
-    return [_facts(sentence) for sentence in sentences(text)]
-
-
 def sentences(text: str) -> list[str]:
     """The sentences of a step, as far as they say something."""
     return [sentence for sentence in _SENTENCE.split(text) if sentence.strip()]
 
 
-def _facts(text: str) -> Facts:
+def facts(text: str) -> Facts:
+    """What can be compared exactly in a sentence."""
     words = (word.lower() for word in _WORD.findall(text))
     return Facts(
         words=frozenset(word for word in words if len(word) > 2),
@@ -142,27 +138,29 @@ class Relation:
 
     def think(self, text: str) -> None:
         """Remember a step of the thinking."""
-        self._thinking.extend(facts(text))
-        self._ratings.think(sentences(text))
+        told = sentences(text)
+        self._thinking.extend(map(facts, told))
+        self._ratings.think(told)
         self._index = None
 
     def answer(self, text: str) -> Vector:
         """The comparisons for the answer up to and including this step, shape (len(NAMES),)."""
         if self._index is None:
             self._index = _Index(list(self._thinking))
-        for sentence in facts(text):
-            self._told.append(Told(sentence, *self._index.nearest(sentence.words)))
+        told = sentences(text)
+        for found in map(facts, told):
+            self._told.append(Told(found, *self._index.nearest(found.words)))
             if len(self._opening) < OPENING:
-                self._opening.append(sentence)
+                self._opening.append(found)
         answer = _Answer(self._told, self._opening)
-        found = [
+        values = [
             *_words(answer, self._index),
             *_numbers(answer, self._index),
             *_choices(answer, self._index),
-            *self._ratings.answer(sentences(text)),
+            *self._ratings.answer(told),
             math.log1p(len(answer.words)),
         ]
-        return np.asarray(found, dtype=np.float32)
+        return np.asarray(values, dtype=np.float32)
 
 
 class _Answer:
