@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
 
 from monitor.clock import utc_now
 from monitor.dialects import BadRecord
@@ -110,13 +119,22 @@ def _records(paths: Sequence[Path]) -> Iterator[Trace | BadRecord]:
         yield from files.read(path)
 
 
+class _Rate(ProgressColumn):
+    """Traces per second, once there are enough to tell."""
+
+    def render(self, task: Task) -> Text:
+        """Show the rate so far."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f} traces/s")
+
+
 def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.speed} /s"),
+        _Rate(),
         console=Console(stderr=True),
     )
 
