@@ -35,6 +35,7 @@ FLAG_RATE, BLOCK_RATE = 0.01, 0.002
 _BENIGN: Final = (
     "a6-hard-benign",
     "a12-benign-agents",
+    "a29-ordinary",
     "benign-rating-cot",
     "cotstress-ratings",
     "gsm8k-samples",

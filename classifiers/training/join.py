@@ -23,6 +23,8 @@ RELATION_SETS: Final = {
     "a16-mismatch-3": 1.0,
     "a17-mismatch-4": 1.0,
     "a18-mismatch-evidence": 1.0,
+    "a24-verdicts": 1.0,
+    "a27-mismatch-prose": 1.0,
 }
 RELATION_PUBLIC: Final = {
     "cotstress-ratings.swapped": 0.3,

@@ -38,6 +38,8 @@ RELATION_SETS: Final = (
     "a8-mismatch-agents",
     "a17-mismatch-4",
     "a18-mismatch-evidence",
+    "a24-verdicts",
+    "a27-mismatch-prose",
 )
 #: and this share of the groups of the other authored sets in each epoch.
 OTHERS_SHARE: Final = 0.35
