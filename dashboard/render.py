@@ -1,6 +1,6 @@
 """Jinja as the pages use it: everything is escaped, and undefined names are errors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -81,6 +81,8 @@ def _environment_of() -> Environment:
         "percent": lambda p: f"{p * 100:.1f}",
         "slug": lambda text: quote(text, safe=""),
         "two": lambda p: f"{p:.2f}",
+        "limit": limit,
+        "beside": beside,
         "signed": lambda value: f"{value:.2f}".replace("-", "\u2212"),
         "count": lambda n: f"{n:,}",
         **FILTERS,
@@ -98,6 +100,20 @@ def _environment_of() -> Environment:
         "GAPS": {gap.value: told for gap, told in GAPS.items()},
     }
     return environment
+
+
+def limit(p: float) -> str:
+    """A threshold: two decimals, or four where it has more."""
+    return f"{p:.2f}" if round(p, 2) == round(p, 4) else f"{p:.4f}"
+
+
+def beside(p: float, limits: Sequence[float] | None) -> str:
+    """A probability with as many decimals as show on which side of each threshold it lies."""
+    for digits in (2, 3, 4):
+        shown = round(p, digits)
+        if all((shown >= one) == (p >= one) for one in limits or ()):
+            return f"{shown:.{digits}f}"
+    return f"{p:.6f}"
 
 
 def _share(part: float | None) -> str:
