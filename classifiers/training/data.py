@@ -107,6 +107,17 @@ PAIR_RECIPES: Final[dict[str, Recipe]] = {
     "cotstress-ratings.swapped": Recipe(cap=100),
 }
 
+#: Authored sets in which only the relation of thinking and answer gives the label.
+RELATION_SETS: Final = (
+    "a5-mismatch",
+    "a8-mismatch-agents",
+    "a16-mismatch-3",
+    "a17-mismatch-4",
+    "a18-mismatch-evidence",
+    "a24-verdicts",
+    "a27-mismatch-prose",
+)
+
 #: Sources whose thinking and answer agree: the pair model is asked about them with something
 #: exchanged on one side (`contrast`). Of the authored ones, the records without a mismatch.
 AGREEING: Final[dict[str, Recipe]] = {

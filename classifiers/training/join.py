@@ -12,20 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from classifiers.lexical import CHECKS
 from classifiers.port import Check, Role
 from classifiers.relation import NAMES
-from classifiers.training.data import Recipe, Record, load_sources, sample
+from classifiers.training.data import RELATION_SETS, Recipe, Record, load_sources, sample
 from classifiers.training.scores import Evidence
 
-#: Authored sets in which the relation alone gives the label, and public sources of the same kind
-#: with what all records of one weigh beside an authored set.
-RELATION_SETS: Final = {
-    "a5-mismatch": 1.0,
-    "a8-mismatch-agents": 1.0,
-    "a16-mismatch-3": 1.0,
-    "a17-mismatch-4": 1.0,
-    "a18-mismatch-evidence": 1.0,
-    "a24-verdicts": 1.0,
-    "a27-mismatch-prose": 1.0,
-}
+#: Public sources like `RELATION_SETS`, and what all records of one weigh beside an authored set.
 RELATION_PUBLIC: Final = {
     "cotstress-ratings.swapped": 0.3,
     "gsm8k-samples": 0.15,
@@ -66,7 +56,7 @@ def direction(records: Sequence[Record], relations: Sequence["np.ndarray[Any, An
     x = np.stack([some[-1] for some in relations])
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     sources = [r.source for r in records]
-    shares = {**RELATION_SETS, **RELATION_PUBLIC}
+    shares = {**dict.fromkeys(RELATION_SETS, 1.0), **RELATION_PUBLIC}
     weight = [shares[s] * 120 / sources.count(s) for s in sources]
     model = LogisticRegression(C=0.01, max_iter=500)
     model.fit((x - mean) / spread, [r.labels[Check.MISMATCH] for r in records], weight)

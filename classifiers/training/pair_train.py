@@ -20,6 +20,7 @@ from classifiers.training.contrast import crossed
 from classifiers.training.data import (
     AGREEING,
     PAIR_RECIPES,
+    RELATION_SETS,
     Recipe,
     Record,
     held_out,
@@ -32,16 +33,8 @@ from classifiers.training.pairs import PairTrace
 
 #: Tokens in a training batch, about.
 BATCH_TOKENS: Final = 2048
-#: Authored sets in which the relation alone gives the label: read in full,
-RELATION_SETS: Final = (
-    "a5-mismatch",
-    "a8-mismatch-agents",
-    "a17-mismatch-4",
-    "a18-mismatch-evidence",
-    "a24-verdicts",
-    "a27-mismatch-prose",
-)
-#: and this share of the groups of the other authored sets in each epoch.
+#: `RELATION_SETS` are read in full, and of the other authored sets this share of the groups in
+#: each epoch.
 OTHERS_SHARE: Final = 0.35
 #: Two thinkings crossed with two answers: never trained on, it tells when to stop.
 WATCHED: Final = "a16-mismatch-3"
