@@ -245,6 +245,16 @@ def _ask_anew(consumer: Any) -> None:  # noqa: ANN401
     getattr(consumer._coordinator, "_offset_fetch_futures", {}).clear()  # noqa: SLF001
 
 
+def _go_on_joining(consumer: Any) -> None:  # noqa: ANN401
+    """Have the next poll wait for a join that the last one had no more time for.
+
+    kafka-python 3.0 forgets one that a topic's new partitions had asked for. Its answer stays
+    unread and no heartbeat is sent: the broker expels a member that never hears of it.
+    """
+    if getattr(consumer._coordinator, "rejoining", False):  # noqa: SLF001
+        consumer._coordinator.request_rejoin()  # noqa: SLF001
+
+
 class _Consumer:
     def __init__(self, settings: Settings, topics: Sequence[str], **options: Any) -> None:  # noqa: ANN401
         self._settings = settings
@@ -282,6 +292,7 @@ class _Consumer:
 
     def poll(self, seconds: float, *, at_most: int) -> Polled:
         with _explained(self._settings):
+            _go_on_joining(self._consumer)
             records = self._consumer.poll(timeout_ms=round(seconds * 1000), max_records=at_most)
             if self._paused:
                 self._consumer.pause(*self._consumer.assignment())

@@ -5,7 +5,7 @@ import time
 import uuid
 
 import pytest
-from kafka import TopicPartition
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaTimeoutError
 
 from stream.kafka.client import Kafka
@@ -238,3 +238,27 @@ def test_a_partition_that_comes_back_is_read_from_what_is_committed_now(kafka_se
     messages, _, come = read(consumer, 30)
     assert come == {Partition(topic, 0)}
     assert [m.offset for m in messages] == list(range(20, 50))
+
+
+def test_a_share_that_comes_after_its_poll_is_taken_by_the_next(kafka_server, closing, monkeypatch):
+    """The client forgets a join that new partitions asked for, and with it its heartbeats."""
+    transport = Kafka(Settings(bootstrap=kafka_server, session_seconds=10))
+    topic = f"t-{uuid.uuid4().hex}"
+    transport.create([Topic(name=topic, partitions=1, settings={})])
+    consumer = closing(transport.consumer([topic], group="g-" + topic))
+    until(lambda: consumer.poll(0.2, at_most=1).come)
+    coordinator = consumer._consumer._coordinator
+    join = coordinator._do_join_and_sync_async
+
+    async def join_slowly():
+        share = await join()
+        await coordinator._net.sleep(0.5)
+        return share
+
+    monkeypatch.setattr(coordinator, "_do_join_and_sync_async", join_slowly)
+    admin = closing(KafkaAdminClient(bootstrap_servers=kafka_server))
+    admin.create_partitions({topic: 2})
+    coordinator._cluster.request_update()
+    send(transport, topic, PAIRS)
+    _, _, come = read(consumer, 50)
+    assert come == {Partition(topic, 1)}
