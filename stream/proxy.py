@@ -4,7 +4,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass
 
 import aiohttp
@@ -201,6 +201,7 @@ async def _judged(request: web.Request, dialect: Dialect, body: bytes) -> web.St
         request.app[_JUDGE],
         origin,
         reader,
+        _chunks(reply),
         streaming=_streams(reply),
         room=Share(request.app[_BUDGET]),
         max_tokens=asked.max_tokens,
@@ -221,7 +222,7 @@ async def _relay_judged(
     def ended() -> None:
         span.end(relay, error=_error_class(reply, relay))
 
-    running = request.app[_SLOTS].start(relay, _chunks(reply), ended)
+    running = request.app[_SLOTS].start(relay, ended)
     try:
         return await _send(request, reply, relay)
     finally:
@@ -265,17 +266,17 @@ async def _send(
     request: web.Request, reply: aiohttp.ClientResponse, relay: Relay
 ) -> web.StreamResponse:
     """Send what the relay releases; the headers go out with the first of it."""
-    output = relay.output()
-    first = await anext(output, b"")
-    response = _response(request, reply, relay)
-    with suppress(ConnectionResetError):  # the client left; the verdict is recorded all the same
-        await response.prepare(request)
-        await _write(request, response, first)
-        async for data in output:
-            await _write(request, response, data)
-        if relay.cut_short:
-            _abort(request)
-        await response.write_eof()
+    async with aclosing(relay.output()) as output:
+        first = await anext(output, b"")
+        response = _response(request, reply, relay)
+        with suppress(ConnectionResetError):  # the client left; the verdict is recorded even so
+            await response.prepare(request)
+            await _write(request, response, first)
+            async for data in output:
+                await _write(request, response, data)
+            if relay.cut_short:
+                _abort(request)
+            await response.write_eof()
     return response
 
 
@@ -351,9 +352,9 @@ async def _unreachable(
     problem = f"the upstream could not be reached: {type(error).__name__}"
     request.app[_JUDGE].metrics.unreachable.inc()
     room, reader = Share(request.app[_BUDGET]), dialect.reader(streaming=False)
-    relay = Relay(request.app[_JUDGE], origin, reader, streaming=False, room=room)
+    relay = Relay(request.app[_JUDGE], origin, reader, _broken(problem), streaming=False, room=room)
     try:
-        await relay.run(_broken(problem))
+        await asyncio.gather(relay.run(), _drop(relay.output()))
     finally:
         span.end(relay, error=type(error).__name__)
     status = 504 if isinstance(error, TimeoutError) else 502
@@ -366,6 +367,11 @@ async def _broken(problem: str) -> AsyncIterator[bytes]:
     if problem:
         raise UpstreamBroke(problem)
     yield b""
+
+
+async def _drop(output: AsyncIterator[bytes]) -> None:
+    async for _ in output:
+        pass
 
 
 async def _pass_through(request: web.Request, body: bytes) -> web.StreamResponse:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from monitor.budget import OverBudget, Share
@@ -54,21 +55,27 @@ class Conclusion:
 
 
 class Relay:
-    """One response. `run` reads the upstream and concludes; `output` yields what may go out."""
+    """One response: `output` yields what may go out, `run` judges all that came and concludes.
+
+    Under OBSERVE it is `output` that reads the upstream, so that bytes wait for nothing. `run` ends
+    then when that was taken to its end, or when the client left.
+    """
 
     def __init__(  # noqa: PLR0913 -- keyword-only: what a response is made of
         self,
         judge: Judge,
         origin: Trace,
         reader: Reader,
+        chunks: AsyncIterator[bytes],
         *,
         streaming: bool,
         room: Share,
         max_tokens: int | None = None,
         context: str = "",
     ) -> None:
-        """`max_tokens` is what the request allows all choices together, if it says.
+        """`chunks` is what the upstream sends; UpstreamBroke where it breaks off.
 
+        `max_tokens` is what the request allows all choices together, if it says.
         `context` is the `traceparent` that the response is part of.
         """
         #: What holds for this response from its beginning to its end.
@@ -78,14 +85,14 @@ class Relay:
         self.conclusion: Conclusion | None = None
         self._judge = judge
         self._origin = origin
-        self._reader = reader
+        self._reader, self._chunks = reader, chunks
         whole = self.policy.mode is Mode.HOLD and not streaming
         self._gate = Gate(Mode.BUFFER if whole else self.policy.mode)
         self._streaming, self._max_tokens = streaming, max_tokens
         self._context = context
         self._sessions: dict[int, Judging] = {}
         self._outbox: deque[bytes] = deque()
-        #: Nothing more will come into the outbox.
+        #: Nothing more will go out.
         self._ended = False
         self._sendable = asyncio.Event()
         self._problem: str | None = None
@@ -106,10 +113,47 @@ class Relay:
         self._held = 0
         #: Where the bytes count that are held and the text that is kept.
         self.room = room
+        #: Reads the upstream in HOLD and BUFFER.
         self._pull: asyncio.Task[None] | None = None
+        #: Reading stopped before the upstream's end (under OBSERVE); how its bytes are awaited.
+        self._left, self._waiting = False, asyncio.timeout(None)
 
-    async def output(self) -> AsyncIterator[bytes]:
+    def output(self) -> AsyncGenerator[bytes]:
         """What the client gets, as soon as it may have it."""
+        return self._passed_on() if self._gate.passes else self._released()
+
+    async def _passed_on(self) -> AsyncGenerator[bytes]:
+        """Everything as it comes; `_read_behind` reads it then."""
+        try:
+            async for data in self._within_bounds(self._until_left()):
+                self._unread += data
+                self.room.note(len(data))  # it is held twice: to be sent, and to be read
+                yield data
+                self.room.give(len(data))
+                self._readable.set()
+                await self._keep_up()
+            self._end()
+        except Exception as error:  # noqa: BLE001 -- the response has no end, then
+            self._note_crash(error)
+            self._broke = True
+        finally:
+            self.client_left()
+
+    async def _until_left(self) -> AsyncIterator[bytes]:
+        while not self._left:
+            try:
+                async with asyncio.timeout(None) as self._waiting:
+                    data = await anext(self._chunks)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                if self._stopped:
+                    return
+                raise
+            yield data
+
+    async def _released(self) -> AsyncGenerator[bytes]:
+        """What the gate let out."""
         while self._outbox or not self._ended:
             if not self._outbox:
                 self._sendable.clear()
@@ -120,7 +164,6 @@ class Relay:
             self._unsent -= len(data)
             self.room.give(len(data))
             self._drained.set()
-            self._readable.set()
 
     def _piece(self) -> bytes:
         """The next to go out: of several small ones, as many as are well sent at once."""
@@ -139,19 +182,13 @@ class Relay:
     def _end(self) -> None:
         self._ended = True
         self._sendable.set()
+        self._readable.set()
 
-    async def run(self, chunks: AsyncIterator[bytes]) -> Conclusion:
-        """Read `chunks` to their end, a refusal or a break; record the verdicts; end the output."""
-        passes = self._gate.passes
-        self._pull = asyncio.create_task(self._pass_on(chunks) if passes else self._read(chunks))
+    async def run(self) -> Conclusion:
+        """Judge to the end, a refusal or a break; record the verdicts; end the output."""
         self._judge.metrics.responses.inc()
         try:
-            if passes:
-                await self._read_behind(self._pull)
-            if not self._pull.done():
-                await asyncio.wait([self._pull])
-            if not self._pull.cancelled() and (error := self._pull.exception()):
-                self._note_crash(error)
+            await (self._read_behind() if self._gate.passes else self._read_to_hold())
             self.conclusion = await self._conclude()
             self._close(self.conclusion)
         except Exception as error:
@@ -160,7 +197,7 @@ class Relay:
         else:
             return self.conclusion
         finally:
-            self._pull.cancel()
+            self.client_left()
             for session in self._sessions.values():
                 session.abandon()
             self._end()
@@ -188,6 +225,11 @@ class Relay:
         """Stop reading the upstream; what came is still judged and recorded."""
         if self._pull:
             self._pull.cancel()
+        elif self._gate.passes and not self._ended:
+            self._left = True
+            self._end()
+            with suppress(RuntimeError):  # it waits for the client then, not for the upstream
+                self._waiting.reschedule(0)
 
     def _note_crash(self, error: BaseException) -> None:
         """A bug of ours while reading makes the response unjudged, never silently passed."""
@@ -195,38 +237,35 @@ class Relay:
         complain("reading_failed", verdict_id=self.verdict_id, error=name)
         self._problem = self._problem or f"reading failed: {name}"
 
-    async def _read(self, chunks: AsyncIterator[bytes]) -> None:
+    async def _read_to_hold(self) -> None:
+        """Read in a task of its own, which a refusal or a client that leaves ends."""
+        self._pull = asyncio.create_task(self._read())
+        await asyncio.wait([self._pull])
+        if not self._pull.cancelled() and (error := self._pull.exception()):
+            self._note_crash(error)
+
+    async def _read(self) -> None:
         """Let the gate decide about each frame."""
-        async for data in self._within_bounds(chunks):
+        async for data in self._within_bounds(self._chunks):
             await self._take(self._reader.feed(data))
-            await self._client_keeps_up()
+            await self._keep_up()
         await self._take(self._reader.close())
 
-    async def _pass_on(self, chunks: AsyncIterator[bytes]) -> None:
-        """Let everything out as it comes; `_read_behind` reads it then."""
-        async for data in self._within_bounds(chunks):
-            self._unread += data
-            self.room.note(len(data))  # it is held twice: to be sent, and to be read
-            self._send(data)
-            await self._client_keeps_up()
-        self._end()  # the client need not wait for scores
-
-    async def _read_behind(self, pull: asyncio.Task[None]) -> None:
+    async def _read_behind(self) -> None:
         """Read what was let out, when that is done; what cannot be read goes no further."""
-        pull.add_done_callback(lambda _: self._readable.set())
         try:
-            while self._unread or not pull.done():
+            while self._unread or not self._ended:
                 await self._readable.wait()
                 self._readable.clear()
                 data, self._unread = bytes(self._unread), bytearray()
                 self._drained.set()
                 await self._take(self._reader.feed(data))
-            if not pull.cancelled():
+            if not self._left:
                 await self._take(self._reader.close())
         except Exception as error:  # noqa: BLE001 -- whatever it was, the response was not read
             self._note_crash(error)
             self._broke = True
-            pull.cancel()
+            self.client_left()
 
     async def _within_bounds(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """What the upstream sends, up to its end, or to where it breaks off or must be cut off."""
@@ -241,8 +280,9 @@ class Relay:
             self._broke = True
             self._problem = self._problem or str(error)
 
-    async def _client_keeps_up(self) -> None:
-        while max(self._unsent, len(self._unread)) > MAX_UNSENT_BYTES:
+    async def _keep_up(self) -> None:
+        """Let the upstream wait for the client, or for what is still to be read."""
+        while max(self._unsent, len(self._unread)) > MAX_UNSENT_BYTES and not self._left:
             self._drained.clear()
             await self._drained.wait()
 
@@ -348,7 +388,7 @@ class Relay:
     @property
     def _stopped(self) -> bool:
         """Whether reading ended before the upstream did."""
-        return self._pull is not None and self._pull.cancelled()
+        return self._left or (self._pull is not None and self._pull.cancelled())
 
     def _disclosure(self) -> Disclosure:
         complete = not (self._stopped or self._broke)

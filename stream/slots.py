@@ -1,7 +1,7 @@
 """How many responses are under judgement, and which."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stream.relay import Relay
@@ -19,14 +19,12 @@ class Slots:
         """Responses that cost memory and scoring now."""
         return max(self.requests, len(self.tasks))
 
-    def start(
-        self, relay: Relay, chunks: AsyncIterator[bytes], ended: Callable[[], None]
-    ) -> "asyncio.Task[object]":
+    def start(self, relay: Relay, ended: Callable[[], None]) -> "asyncio.Task[object]":
         """Run a relay to its end even if the client leaves: a verdict must be recorded.
 
         `ended` is called then, whatever came of it.
         """
-        task: asyncio.Task[object] = asyncio.create_task(relay.run(chunks))
+        task: asyncio.Task[object] = asyncio.create_task(relay.run())
         self.tasks[task] = relay
         task.add_done_callback(self._ended)
         task.add_done_callback(lambda _: ended())

@@ -5,11 +5,10 @@ Time on the clock depends on who else uses the machine; CPU time hardly does.
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 
 from monitor.types import Mode
 from tests.bench import wire
-from tests.bench.processes import Process, bare_proxy
+from tests.bench.processes import Process, bare_proxy, cpu
 from tests.bench.proxies import constant, sidecar
 
 #: Streams at once, and events of each, of which each comes in a packet of its own.
@@ -62,9 +61,3 @@ async def _streams(url: str) -> int:
     await asyncio.gather(*(one(number) for number in range(STREAMS)))
     await asyncio.sleep(0.3)  # what is recorded after the last byte
     return STREAMS
-
-
-def cpu(pid: int) -> float:
-    """Seconds that the threads of a process have run so far."""
-    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(one.read_text(encoding="ascii").split()[0]) for one in threads) / 1e9

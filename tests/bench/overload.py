@@ -6,8 +6,8 @@ from collections import Counter
 
 from monitor.types import Mode
 from tests.bench import wire
-from tests.bench.processes import Process
-from tests.bench.proxies import constant, rss, sidecar
+from tests.bench.processes import Process, rss
+from tests.bench.proxies import constant, sidecar
 
 LIMIT = 32
 #: Seconds after which a client gives up a stream.

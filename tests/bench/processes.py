@@ -3,7 +3,9 @@
 import asyncio
 import multiprocessing
 import socket
+import time
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 
 import aiohttp
 from aiohttp import web
@@ -83,3 +85,29 @@ def _serve(make, args, pipe) -> None:
             await asyncio.sleep(3600)
 
     asyncio.run(run())
+
+
+def rss(pid: int) -> float:
+    """MiB that a process and its children occupy; 0 when there is none."""
+    if not pid:
+        return 0.0
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return own / 1024 + sum(rss(int(child)) for child in children)
+
+
+def cpu(pid: int) -> float:
+    """Seconds that the threads of a process have run so far."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(one.read_text(encoding="ascii").split()[0]) for one in threads) / 1e9
+
+
+def settle(pid: int, most: float = 60.0) -> None:
+    """Wait until a process has nothing to do any more: work that nobody waits for would go on."""
+    until = time.monotonic() + most
+    while pid and time.monotonic() < until:
+        before = cpu(pid)
+        time.sleep(0.5)
+        if cpu(pid) - before < 0.01:
+            return

@@ -10,10 +10,15 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
+from itertools import product
+from operator import attrgetter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from aiohttp import web
@@ -22,7 +27,7 @@ from classifiers.fake import FakeClassifier
 from classifiers.port import Classifier
 from monitor.types import Mode
 from tests.bench import wire
-from tests.bench.processes import Process, bare_proxy, free_port
+from tests.bench.processes import Process, bare_proxy, free_port, rss, settle
 
 ROOT = Path(__file__).parents[2]
 LITELLM = ROOT / ".venv-litellm" / "bin" / "litellm"
@@ -41,28 +46,57 @@ LITELLM_SETTINGS = {
 Proxy = Callable[[str], AbstractContextManager[tuple[str, int]]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What some streams at once, and then whole responses, met at one proxy."""
+
+    #: Seconds until each stream's first event, and of each event from sending to arrival.
+    first: list[float]
+    delays: list[float]
+    #: Every stream came to its end in time.
+    ended: bool
+    #: Whole responses per second.
+    rate: float
+    #: MiB.
+    rss: float
+
+
 def main(*, quick: bool) -> None:
     """Print the table."""
     streams, events, seconds = ((1, 8), 30, 1.0) if quick else ((1, 8, 32, 128), 60, 2.0)
-    print(f"Each stream has {events} events at {wire.PACE:g} a second.\n")
+    rounds = 1 if quick else 3
+    print(
+        f"Each stream has {events} events at {wire.PACE:g} a second. Median of {rounds} rounds.\n"
+    )
     print("| proxy | streams | first token p50 | p99 | per token p50 | p99 | requests/s | RSS |")
     print("|---|---|---|---|---|---|---|---|")
-    with Process(wire.serve, events) as upstream:
-        for name, proxy in PROXIES.items():
-            try:
-                with proxy(upstream) as (url, pid):
-                    for count in streams:
-                        print(
-                            f"| {name} | {count} | {_row(url, pid, count, seconds)} |", flush=True
-                        )
-            except FileNotFoundError as error:
-                print(f"| {name}: not here ({error}); run `scripts/proxies` | | | | | | | |")
+    found: dict[tuple[str, int], list[Load]] = defaultdict(list)
+    with Process(wire.serve, events) as upstream, ExitStack() as running:
+        started = {name: _started(running, proxy, upstream) for name, proxy in PROXIES.items()}
+        # In turns: what the machine does besides changes by the minute.
+        for _ in range(rounds):
+            for (name, (url, pid)), count in product(started.items(), streams):
+                if url:
+                    found[name, count].append(_loaded(url, pid, count, seconds))
+        for name, (url, pid) in started.items():
+            if not url:
+                print(f"| {name}: not here; run `scripts/proxies` | | | | | | | |")
+            for count in streams if url else ():
+                print(f"| {name} | {count} | {_row(found[name, count], shown=bool(pid))} |")
     print(
         "\nPer token: from sending to arrival. `hold` waits for whole steps of text by design. "
         f"Streams are left after {MOST:g} s: `>` says that some had not ended. "
         "Requests/s: whole responses, one connection per stream. RSS: the most, children included.\n"
     )
     _hold(responses=3 if quick else 15)
+
+
+def _started(running: ExitStack, proxy: "Proxy", upstream: str) -> tuple[str, int]:
+    """A proxy's address and process; no address where it is not installed."""
+    try:
+        return running.enter_context(proxy(upstream))
+    except FileNotFoundError:
+        return "", 0
 
 
 def _hold(responses: int) -> None:
@@ -97,18 +131,14 @@ def _step(url: str, noted: Path) -> tuple[float, float]:
     return wait, float(noted.read_text(encoding="ascii"))
 
 
-def _row(url: str, pid: int, count: int, seconds: float) -> str:
+def _loaded(url: str, pid: int, count: int, seconds: float) -> Load:
     asyncio.run(wire.requests(url, 0.2))  # warms up
-    seen, answered, most = asyncio.run(_load(url, pid, count, seconds))
-    first, delays = [s.first for s in seen], [d for s in seen for d in s.delays] or [MOST]
-    late = "" if all(s.ended for s in seen) else "> "
-    times = [f"{late}{_ms(of, p)}" for of in (first, delays) for p in (50, 99)]
-    return " | ".join([*times, f"{answered / seconds:,.0f}", f"{most:.0f} MiB" if pid else ""])
+    load = asyncio.run(_load(url, pid, count, seconds))
+    settle(pid)
+    return load
 
 
-async def _load(
-    url: str, pid: int, count: int, seconds: float
-) -> tuple[list[wire.Stream], int, float]:
+async def _load(url: str, pid: int, count: int, seconds: float) -> Load:
     async def started(number: int) -> wire.Stream:
         await asyncio.sleep(number / count / wire.PACE)  # streams do not march in step
         return await wire.stream(url, MOST)
@@ -116,21 +146,29 @@ async def _load(
     seen = await asyncio.gather(*(started(number) for number in range(count)))
     most = rss(pid)
     answered = await asyncio.gather(*(wire.requests(url, seconds) for _ in range(count)))
-    return seen, sum(answered), max(most, rss(pid))
+    return Load(
+        first=[s.first for s in seen],
+        delays=[d for s in seen for d in s.delays] or [MOST],
+        ended=all(s.ended for s in seen),
+        rate=sum(answered) / seconds,
+        rss=max(most, rss(pid)),
+    )
+
+
+def _row(loads: list[Load], *, shown: bool) -> str:
+    """The median of the rounds; memory is the most, and shown where there is a process."""
+    late = "" if all(load.ended for load in loads) else "> "
+    times = [
+        late + _ms([float(np.percentile(of(load), p)) for load in loads], 50)
+        for of in (attrgetter("first"), attrgetter("delays"))
+        for p in (50, 99)
+    ]
+    rate = f"{np.median([load.rate for load in loads]):,.0f}"
+    return " | ".join([*times, rate, f"{max(load.rss for load in loads):.0f} MiB" if shown else ""])
 
 
 def _ms(seconds: list[float], percentile: int) -> str:
-    return f"{np.percentile(seconds, percentile) * 1000:.1f} ms"
-
-
-def rss(pid: int) -> float:
-    """MiB that a process and its children occupy; 0 when there is none."""
-    if not pid:
-        return 0.0
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    return own / 1024 + sum(rss(int(child)) for child in children)
+    return f"{(ms := np.percentile(seconds, percentile) * 1000):.{1 if ms >= 10 else 2}f} ms"
 
 
 @contextmanager
@@ -149,15 +187,16 @@ def _ours(make: Callable[..., object], *args: object) -> Proxy:
 
 
 class Timed:
-    """A classifier that notes how long the scores of an answer's step took, from their first word.
+    """A classifier that notes how long the scores of an answer's step took, from first to last.
 
     What is compared word by word between its two models is part of that.
     """
 
     def __init__(self, classifier: Classifier, noted: Path) -> None:
-        self._classifier, self._noted, self._began = classifier, noted, 0.0
+        self._classifier, self._noted = classifier, noted
+        self._began = self._took = 0.0
         self.identity, self.thresholds = classifier.identity, classifier.thresholds
-        self.head, self.aclose = classifier.head, classifier.aclose
+        self.aclose = classifier.aclose
 
     @classmethod
     def loader(cls, load: Callable[[], Classifier], noted: Path) -> Callable[[], "Timed"]:
@@ -174,14 +213,22 @@ class Timed:
 
     async def compare(self, pairs):
         found = await self._classifier.compare(pairs)
-        took = time.perf_counter() - self._began
-        # Later, so that nobody waits for the file.
-        asyncio.get_running_loop().call_later(0.1, self._note, took)
+        # Later, so that nobody waits for the file, and the head has read the answer.
+        asyncio.get_running_loop().call_later(0.1, self._note)
         return found
 
-    def _note(self, took: float) -> None:
+    def head(self):
+        head = self._classifier.head()
+        return SimpleNamespace(read=partial(self._read, head.read))
+
+    def _read(self, read, role, vector):
+        scores = read(role, vector)
+        self._took = time.perf_counter() - self._began
+        return scores
+
+    def _note(self) -> None:
         new = self._noted.with_suffix(".new")
-        new.write_text(str(took), encoding="ascii")
+        new.write_text(str(self._took), encoding="ascii")
         new.replace(self._noted)
 
 

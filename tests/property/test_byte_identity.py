@@ -1,5 +1,6 @@
 """An allowed response leaves as it came: to the byte, in every dialect and however it was cut."""
 
+import asyncio
 import json
 import random
 from collections import Counter
@@ -82,16 +83,18 @@ async def whole_road(shared, name, pieces, *, streaming):
     reader = dialect_for(PATHS[name]).reader(streaming=streaming)
     room = Share(Budget(2**30))
     origin = Trace(trace_id="t", parts=())
-    relay = Relay(shared, origin, reader, streaming=streaming, room=room)
 
     async def chunks():
         for piece in pieces:
             yield piece
 
-    conclusion = await relay.run(chunks())
+    relay = Relay(shared, origin, reader, chunks(), streaming=streaming, room=room)
+    running = asyncio.create_task(relay.run())
+    got = b"".join([data async for data in relay.output()])
+    conclusion = await running
     room.close()
     assert conclusion.worst.decision is Decision.ALLOW, conclusion.worst.unscored
-    return b"".join([data async for data in relay.output()])
+    return got
 
 
 def reader_and_gate(mode, name, pieces, chance, *, streaming):

@@ -6,7 +6,7 @@ import pytest
 
 from monitor.budget import Budget, Share
 from monitor.dialects import dialect_for
-from monitor.types import Mode, Trace
+from monitor.types import Decision, Mode, Trace
 from stream.relay import Relay, UpstreamBroke
 from tests.support import engine, policy
 from tests.unit.data_wire import event
@@ -57,16 +57,16 @@ def upstream():
     return Upstream()
 
 
-def relay(reader, budget=None):
+def relay(reader, upstream, budget=None):
     room = Share(budget or Budget(2**30))
     mind, origin = engine(rules=policy(mode=Mode.OBSERVE)), Trace(trace_id="t", parts=())
-    return Relay(mind, origin, reader, streaming=True, room=room)
+    return Relay(mind, origin, reader, upstream.chunks(), streaming=True, room=room)
 
 
 async def test_bytes_are_out_before_they_are_read(upstream):
     reader = Watched()
-    carried = relay(reader)
-    running = asyncio.create_task(carried.run(upstream.chunks()))
+    carried = relay(reader, upstream)
+    running = asyncio.create_task(carried.run())
     output = carried.output()
     upstream.send(THINKING)
     assert await anext(output) == THINKING
@@ -83,8 +83,8 @@ async def test_bytes_are_out_before_they_are_read(upstream):
 
 
 async def test_a_client_that_leaves_is_no_reason_not_to_judge_what_came(upstream):
-    carried = relay(reader := Watched())
-    running = asyncio.create_task(carried.run(upstream.chunks()))
+    carried = relay(reader := Watched(), upstream)
+    running = asyncio.create_task(carried.run())
     upstream.send(THINKING)
     assert await anext(carried.output()) == THINKING
     carried.client_left()
@@ -94,8 +94,8 @@ async def test_a_client_that_leaves_is_no_reason_not_to_judge_what_came(upstream
 
 
 async def test_what_came_before_a_break_is_judged_and_the_break_is_told(upstream):
-    carried = relay(Watched())
-    running = asyncio.create_task(carried.run(upstream.chunks()))
+    carried = relay(Watched(), upstream)
+    running = asyncio.create_task(carried.run())
     upstream.send(THINKING)
     upstream.send(UpstreamBroke("gone"))
     assert b"".join([data async for data in carried.output()]) == THINKING
@@ -104,9 +104,34 @@ async def test_what_came_before_a_break_is_judged_and_the_break_is_told(upstream
     assert (verdict.unscored, len(verdict.steps)) == ("gone", 1)
 
 
+async def test_a_client_that_leaves_while_nothing_comes_ends_the_wait(upstream):
+    carried = relay(Watched(), upstream)
+    running = asyncio.create_task(carried.run())
+    output = carried.output()
+    upstream.send(THINKING)
+    assert await anext(output) == THINKING
+    waiting = asyncio.create_task(anext(output, b""))
+    await asyncio.sleep(0)
+    carried.client_left()
+    assert await waiting == b""
+    verdict = (await running).worst
+    assert (verdict.decision, verdict.unscored, len(verdict.steps)) == (Decision.ALLOW, None, 1)
+
+
+async def test_an_upstream_that_fails_as_nobody_foresaw_is_told(upstream):
+    carried = relay(Watched(), upstream)
+    running = asyncio.create_task(carried.run())
+    upstream.send(THINKING)
+    upstream.send(ZeroDivisionError())
+    assert b"".join([data async for data in carried.output()]) == THINKING
+    assert carried.cut_short
+    verdict = (await running).worst
+    assert (verdict.unscored, len(verdict.steps)) == ("reading failed: ZeroDivisionError", 1)
+
+
 async def test_a_reader_that_fails_leaves_the_response_unjudged_and_cuts_it_off(upstream):
-    carried = relay(Watched(fails=True))
-    running = asyncio.create_task(carried.run(upstream.chunks()))
+    carried = relay(Watched(fails=True), upstream)
+    running = asyncio.create_task(carried.run())
     upstream.send(THINKING)
     assert b"".join([data async for data in carried.output()]) == THINKING
     assert carried.cut_short
@@ -115,8 +140,8 @@ async def test_a_reader_that_fails_leaves_the_response_unjudged_and_cuts_it_off(
 
 async def test_what_is_out_counts_as_held_until_it_is_read_to_its_end(upstream):
     budget = Budget(2**30)
-    carried = relay(reader := Watched(), budget)
-    running = asyncio.create_task(carried.run(upstream.chunks()))
+    carried = relay(reader := Watched(), upstream, budget)
+    running = asyncio.create_task(carried.run())
     output, half = carried.output(), len(THINKING) // 2
     upstream.send(THINKING[:half])
     assert await anext(output) == THINKING[:half]
