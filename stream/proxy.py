@@ -207,26 +207,22 @@ async def _judged(request: web.Request, dialect: Dialect, body: bytes) -> web.St
         max_tokens=asked.max_tokens,
         context=headers.context(request.headers, span.headers),
     )
-    try:
-        return await _relay_judged(request, reply, relay, span)
-    finally:
-        reply.close()
-        request.app[_CONVERSATIONS].remember(
-            origin.tenant, reader.response_id, origin.conversation_id
-        )
 
+    def remember() -> None:
+        conversations, named = request.app[_CONVERSATIONS], origin.conversation_id
+        conversations.remember(origin.tenant, reader.response_id, named)
 
-async def _relay_judged(
-    request: web.Request, reply: aiohttp.ClientResponse, relay: Relay, span: Span
-) -> web.StreamResponse:
     def ended() -> None:
         span.end(relay, error=_error_class(reply, relay))
+        remember()  # what comes in one piece may be read only now
 
     running = request.app[_SLOTS].start(relay, ended)
     try:
         return await _send(request, reply, relay)
     finally:
         relay.client_left()
+        reply.close()
+        remember()  # a client may go on at once
         running.add_done_callback(lambda _: relay.room.close())
 
 
@@ -243,7 +239,7 @@ def _error_class(reply: aiohttp.ClientResponse, relay: Relay) -> str | None:
     """What went wrong, for statistics; a blocked response is no error."""
     if relay.conclusion is None:
         return "monitor_failed"
-    if relay.cut_short:
+    if relay.broke_off:
         return "upstream_broke_off"
     return str(reply.status) if reply.status >= 400 else None
 
@@ -353,10 +349,10 @@ async def _unreachable(
     request.app[_JUDGE].metrics.unreachable.inc()
     room, reader = Share(request.app[_BUDGET]), dialect.reader(streaming=False)
     relay = Relay(request.app[_JUDGE], origin, reader, _broken(problem), streaming=False, room=room)
-    try:
-        await asyncio.gather(relay.run(), _drop(relay.output()))
-    finally:
-        span.end(relay, error=type(error).__name__)
+    running = request.app[_SLOTS].start(relay, lambda: span.end(relay, error=type(error).__name__))
+    async for _ in relay.output():
+        pass  # a refusal at most, which the answer below says better
+    await asyncio.shield(running)
     status = 504 if isinstance(error, TimeoutError) else 502
     return _error(
         status, f"{problem[0].upper()}{problem[1:]}.", {"x-subtext-verdict-id": relay.verdict_id}
@@ -367,11 +363,6 @@ async def _broken(problem: str) -> AsyncIterator[bytes]:
     if problem:
         raise UpstreamBroke(problem)
     yield b""
-
-
-async def _drop(output: AsyncIterator[bytes]) -> None:
-    async for _ in output:
-        pass
 
 
 async def _pass_through(request: web.Request, body: bytes) -> web.StreamResponse:

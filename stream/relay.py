@@ -18,7 +18,7 @@ from monitor.wire import response_json
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
 
-#: Bytes that may wait for a slow client before the upstream waits too.
+#: Bytes that may wait for a slow client, or out already to be read, before the upstream waits too.
 MAX_UNSENT_BYTES = 1024 * 1024
 #: Small pieces that wait for the client are sent as one of about so many bytes.
 PIECE_BYTES = 16 * 1024
@@ -150,7 +150,8 @@ class Relay:
                 if self._stopped:
                     return
                 raise
-            yield data
+            if not self._stopped:  # else nobody would read it
+                yield data
 
     async def _released(self) -> AsyncGenerator[bytes]:
         """What the gate let out."""
@@ -183,6 +184,7 @@ class Relay:
         self._ended = True
         self._sendable.set()
         self._readable.set()
+        self._drained.set()
 
     async def run(self) -> Conclusion:
         """Judge to the end, a refusal or a break; record the verdicts; end the output."""
@@ -211,7 +213,12 @@ class Relay:
 
     @property
     def cut_short(self) -> bool:
-        """Whether the output ended where the upstream broke off: no end that looks whole, then."""
+        """Whether the output ended before the response: no end that looks whole, then."""
+        return (self._broke or self._stopped) and not self._refused
+
+    @property
+    def broke_off(self) -> bool:
+        """Whether it was the upstream that ended too early."""
         return self._broke and not self._refused
 
     @property
@@ -260,7 +267,7 @@ class Relay:
                 data, self._unread = bytes(self._unread), bytearray()
                 self._drained.set()
                 await self._take(self._reader.feed(data))
-            if not self._left:
+            if not (self._left and self._streaming):  # what comes in one piece is read at its end
                 await self._take(self._reader.close())
         except Exception as error:  # noqa: BLE001 -- whatever it was, the response was not read
             self._note_crash(error)

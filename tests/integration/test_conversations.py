@@ -10,8 +10,9 @@ from dashboard.app import create_app
 from monitor.health import Health
 from monitor.recording import recorder
 from monitor.store import Query, Store
+from monitor.types import Mode
 from tests.integration.data_places import event
-from tests.support import engine, rulebook, trace
+from tests.support import engine, policy, rulebook, trace
 
 RESPONSES = "/v1/responses"
 
@@ -45,13 +46,16 @@ async def turn(setup, answer, body, **headers):
         setup.upstream.streams(*answer)
     else:
         setup.upstream.replies(json.dumps(answer).encode())
+    before = len(setup.record.verdicts)
     await setup.post(body, RESPONSES, **headers)
+    await setup.until(lambda: len(setup.record.verdicts) > before)
     return setup.record.verdicts[-1][1].conversation_id
 
 
+@pytest.mark.parametrize("mode", [Mode.HOLD, Mode.OBSERVE])
 @pytest.mark.parametrize("reply", [response, streamed])
-async def test_responses_that_continue_each_other_are_one_conversation(sidecar, reply):
-    setup = await sidecar()
+async def test_responses_that_continue_each_other_are_one_conversation(sidecar, reply, mode):
+    setup = await sidecar(rules=policy(mode))
     first = await turn(setup, reply("resp_1"), {"input": "Hi"})
     second = await turn(setup, reply("resp_2"), {"input": "And?", "previous_response_id": "resp_1"})
     third = await turn(setup, reply("resp_3"), {"input": "So?", "previous_response_id": "resp_2"})

@@ -389,7 +389,28 @@ async def test_shutting_down_records_what_is_still_running(sidecar, monkeypatch)
             got = await client.post(front + "/v1/chat/completions", json=STREAM)
             await got.content.readany()
         assert len(record.verdicts) == 1
-        got.close()
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await got.read()  # half a response does not look whole
+
+
+@pytest.mark.parametrize("mode", [Mode.HOLD, Mode.OBSERVE])
+async def test_an_unreachable_upstream_is_recorded_for_a_client_that_left_too(sidecar, mode):
+    class Waiting(Recorded):
+        asked, may = asyncio.Event(), asyncio.Event()
+
+        async def __call__(self, verdict, trace):
+            self.asked.set()
+            await self.may.wait()
+            await super().__call__(verdict, trace)
+
+    setup = await sidecar(rules=policy(mode), record=Waiting(), url="http://127.0.0.1:9")
+    asking = asyncio.create_task(setup.post(ASK))
+    await setup.record.asked.wait()
+    asking.cancel()
+    await asyncio.wait([asking])
+    await asyncio.sleep(0.1)  # the sidecar sees it
+    setup.record.may.set()
+    assert (await setup.verdict()).unscored.startswith("the upstream could not be reached")
 
 
 async def test_too_many_choices_are_not_judged_apart(sidecar):

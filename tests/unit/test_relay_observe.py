@@ -57,10 +57,10 @@ def upstream():
     return Upstream()
 
 
-def relay(reader, upstream, budget=None):
+def relay(reader, upstream, budget=None, *, streaming=True):
     room = Share(budget or Budget(2**30))
     mind, origin = engine(rules=policy(mode=Mode.OBSERVE)), Trace(trace_id="t", parts=())
-    return Relay(mind, origin, reader, upstream.chunks(), streaming=True, room=room)
+    return Relay(mind, origin, reader, upstream.chunks(), streaming=streaming, room=room)
 
 
 async def test_bytes_are_out_before_they_are_read(upstream):
@@ -116,6 +116,58 @@ async def test_a_client_that_leaves_while_nothing_comes_ends_the_wait(upstream):
     assert await waiting == b""
     verdict = (await running).worst
     assert (verdict.decision, verdict.unscored, len(verdict.steps)) == (Decision.ALLOW, None, 1)
+
+
+async def test_nothing_goes_out_that_comes_while_the_client_is_left(upstream):
+    carried = relay(reader := Watched(), upstream)
+    running = asyncio.create_task(carried.run())
+    output = carried.output()
+    upstream.send(THINKING)
+    assert await anext(output) == THINKING
+    waiting = asyncio.create_task(anext(output, b""))
+    await reader.fed.wait()
+    asyncio.get_running_loop().call_soon(carried.client_left)
+    upstream.send(ANSWER)
+    assert await waiting == b""
+    await running
+    assert b"".join(reader.given) == THINKING
+
+
+async def test_what_comes_in_one_piece_and_is_left_halfway_counts_as_not_judged(upstream):
+    whole = dialect_for("/v1/chat/completions").reader(streaming=False)
+    carried = relay(whole, upstream, streaming=False)
+    running = asyncio.create_task(carried.run())
+    upstream.send(b'{"choices": [{"message": {"content": "Fr')
+    assert await anext(carried.output()) == b'{"choices": [{"message": {"content": "Fr'
+    carried.client_left()
+    verdict = (await running).worst
+    assert verdict.unscored.startswith("malformed JSON")
+
+
+async def test_a_reader_that_fails_while_much_waits_for_it_ends_the_output(upstream, monkeypatch):
+    monkeypatch.setattr("stream.relay.MAX_UNSENT_BYTES", len(THINKING))
+    carried, reading, judging = relay(Watched(), upstream), asyncio.Event(), asyncio.Event()
+
+    async def fail(_):
+        reading.set()
+        await judging.wait()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(carried, "_take", fail)
+    running, output = asyncio.create_task(carried.run()), carried.output()
+    upstream.send(THINKING)
+    assert await anext(output) == THINKING
+    waiting = asyncio.create_task(anext(output))
+    await reading.wait()
+    upstream.send(THINKING)
+    assert await waiting == THINKING
+    upstream.send(THINKING)
+    assert await anext(output) == THINKING
+    waiting = asyncio.create_task(anext(output, b""))
+    await asyncio.sleep(0)
+    judging.set()
+    assert await waiting == b""
+    assert (await running).worst.unscored == "reading failed: ZeroDivisionError"
 
 
 async def test_an_upstream_that_fails_as_nobody_foresaw_is_told(upstream):
