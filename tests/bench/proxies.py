@@ -8,6 +8,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -74,9 +75,10 @@ def main(*, quick: bool) -> None:
     with Process(wire.serve, events) as upstream, ExitStack() as running:
         started = {name: _started(running, proxy, upstream) for name, proxy in PROXIES.items()}
         # In turns: what the machine does besides changes by the minute.
-        for _ in range(rounds):
+        for number in range(rounds):
             for (name, (url, pid)), count in product(started.items(), streams):
                 if url:
+                    print(f"round {number + 1}: {name}, {count} streams", file=sys.stderr)
                     found[name, count].append(_loaded(url, pid, count, seconds))
         for name, (url, pid) in started.items():
             if not url:
@@ -91,7 +93,7 @@ def main(*, quick: bool) -> None:
     _hold(responses=3 if quick else 15)
 
 
-def _started(running: ExitStack, proxy: "Proxy", upstream: str) -> tuple[str, int]:
+def _started(running: ExitStack, proxy: Proxy, upstream: str) -> tuple[str, int]:
     """A proxy's address and process; no address where it is not installed."""
     try:
         return running.enter_context(proxy(upstream))
