@@ -5,9 +5,10 @@ holds up neither the others nor the signing.
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from monitor.logs import complain
@@ -41,12 +42,18 @@ class Publisher:
     store: Store
     address: str
     place: Place
+    #: An attempt that the server's end cut short goes on in its thread, and the last one waits.
+    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def catch_up(self) -> None:
         """Send what is new; PlaceError or StoreError when that did not work in full.
 
         A place that was never served is sent the newest checkpoint, which covers all before it.
         """
+        with self._turn:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
         name = cursor_of(self.address)
         newest = self.store.newest_checkpoint()
         if newest is None:

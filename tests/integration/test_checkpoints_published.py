@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+import threading
 
 import pytest
 from structlog.testing import capture_logs
@@ -156,6 +157,27 @@ async def test_a_server_sends_its_last_checkpoint_too(store, notary, tmp_path):
         store.record_policy(policy="b", version="2", created_at="2026")
     names = sorted(path.name for path in (tmp_path / "kept").iterdir())
     assert names[-1] == "00000000000000000002.checkpoint"
+
+
+async def test_the_last_attempt_waits_for_the_one_that_the_end_came_into(store, notary):
+    class Slow:
+        name = "slow"
+        begun, go = threading.Event(), threading.Event()
+        inside = most = 0
+
+        def put(self, checkpoints):
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            self.begun.set()
+            assert self.go.wait(10)
+            self.inside -= 1
+
+    slow = Slow()
+    grow(store, notary)
+    async with publishing({"file:///slow": slow}, store, QUICK):
+        assert await asyncio.to_thread(slow.begun.wait, 10)
+        asyncio.get_running_loop().call_later(0.2, slow.go.set)
+    assert slow.most == 1
 
 
 async def test_a_place_that_is_away_is_told_of_and_holds_up_no_other(store, notary, tmp_path):
